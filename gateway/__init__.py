@@ -1,0 +1,1 @@
+"""The data plane: one URL per MCP server, relayed without loss."""

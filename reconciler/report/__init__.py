@@ -1,0 +1,1 @@
+"""Doors to the reader: what happened, written back to the commit."""

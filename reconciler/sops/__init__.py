@@ -1,0 +1,1 @@
+"""The SOPS format, read natively; the MAC is always verified."""

@@ -1,0 +1,1 @@
+"""Doors to the desired state: git, manifests, package registries."""

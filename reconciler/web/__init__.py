@@ -1,0 +1,1 @@
+"""The pages and the JSON that people and programs read about a fleet."""

@@ -1,0 +1,1 @@
+"""The published contract: manifest models and the JSON Schemas made from them."""
