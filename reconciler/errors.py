@@ -9,8 +9,8 @@
     ├── Refused                      the outside system understood and said no; the same call will be refused again
     └── InternalFault                report it: Catwalk itself is wrong
 
-Doors translate the errors of their libraries into these and chain with `from`, so that no httpx, pygit2 or SQLAlchemy type
-travels inwards. Messages have passed redaction before they get here.
+Doors translate the errors of their libraries into these and chain with `from`, so that no httpx, pygit2 or SQLAlchemy
+type travels inwards. Messages have passed redaction before they get here.
 """
 
 from typing import ClassVar
@@ -24,7 +24,9 @@ class CatwalkError(Exception):
     remedy: ClassVar[Remedy] = Remedy.REPORT
 
     def __init__(self, code: str, message: str, *, hint: str = "", location: Location | None = None, server: str = "") -> None:
-        self.problem = Problem(code=code, message=message, remedy=self.remedy, hint=hint, location=location, server=server)
+        self.problem = Problem(
+            code=code, message=message, remedy=self.remedy, hint=hint, location=location, server=server
+        )
         super().__init__(str(self.problem))
 
 

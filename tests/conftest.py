@@ -8,7 +8,14 @@ import pytest
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # Settings of the person who runs the tests must not reach the code under test.
-_FOREIGN_SETTINGS = ("FLY_API_TOKEN", "GITHUB_TOKEN", "SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE", "CATWALK_STATE_DIR", "CATWALK_REPO_URL")
+_FOREIGN_SETTINGS = (
+    "FLY_API_TOKEN",
+    "GITHUB_TOKEN",
+    "SOPS_AGE_KEY",
+    "SOPS_AGE_KEY_FILE",
+    "CATWALK_STATE_DIR",
+    "CATWALK_REPO_URL",
+)
 
 
 @pytest.fixture

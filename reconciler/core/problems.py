@@ -1,8 +1,8 @@
 """What went wrong, as a value that a person can act on.
 
-A `Problem` is what every error, status and page shows: what happened, where, why, and the next thing to do. It is a plain value so
-that decisions can carry it without raising, and so that it can be stored and rendered anywhere. It refuses to be a free-text
-dump: whoever makes one names a code that the documentation lists.
+A `Problem` is what every error, status and page shows: what happened, where, why, and the next thing to do. It is a
+plain value so that decisions can carry it without raising, and so that it can be stored and rendered anywhere. It
+refuses to be a free-text dump: whoever makes one names a code that the documentation lists.
 """
 
 from dataclasses import dataclass

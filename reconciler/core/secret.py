@@ -1,7 +1,7 @@
 """The one type that holds a secret value in memory.
 
-Every way in which a value usually leaks by accident (repr, str, format, JSON, pickle, structured logs) shows a mask instead; the
-plaintext comes out by `reveal()` alone, so a search for that word finds every place that handles plaintext.
+Every way in which a value usually leaks by accident (repr, str, format, JSON, pickle, structured logs) shows a mask
+instead; the plaintext comes out by `reveal()` alone, so a search for that word finds every place that handles it.
 """
 
 from typing import Final, NoReturn, Self
