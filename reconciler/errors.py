@@ -23,7 +23,9 @@ class CatwalkError(Exception):
 
     remedy: ClassVar[Remedy] = Remedy.REPORT
 
-    def __init__(self, code: str, message: str, *, hint: str = "", location: Location | None = None, server: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str = "", location: Location | None = None, server: str = ""
+    ) -> None:
         self.problem = Problem(
             code=code, message=message, remedy=self.remedy, hint=hint, location=location, server=server
         )
