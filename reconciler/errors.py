@@ -2,6 +2,7 @@
 
     CatwalkError                     carries a Problem: code, message, hint, place
     ├── SourceError                  fix the manifest, the secret file or the package reference
+    │   └── InvalidManifests         several problems at once, each with its place
     ├── EnvironmentFault             fix the token, the key, the port or the program on this machine
     ├── Unavailable                  wait: an outside system does not answer now; the next pass tries again
     │   └── RateLimited              wait, and for how long is known
@@ -36,6 +37,15 @@ class SourceError(CatwalkError):
     """The desired state is wrong as written: only a new commit can clear it."""
 
     remedy = Remedy.FIX_SOURCE
+
+
+class InvalidManifests(SourceError):
+    """The manifests of a revision cannot be used. All problems are told at once, so that one commit can fix them."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        first = problems[0]
+        super().__init__(first.code, first.message, hint=first.hint, location=first.location, server=first.server)
+        self.problems = problems
 
 
 class EnvironmentFault(CatwalkError):

@@ -1,0 +1,167 @@
+"""What a plan is made of: the closed set of things that Catwalk does to a fleet, and what came of each.
+
+Every action carries its reason in words. The reason is for people and is never read by a decision.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.core.problems import Problem
+from reconciler.core.types import DesiredMachine, OutcomeKind, Revision, ServerStatus, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """One field of a machine config, before and after, as JSON text; a dotted path such as `init.cmd`."""
+
+    path: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateApp:
+    server: str
+    app: str
+    network: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllocateAddress:
+    """A Flycast address in the gateway's network, the only way in. Doing it twice changes nothing."""
+
+    server: str
+    app: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSecrets:
+    """Makes the app's secrets exactly these names. Values come from the pass, by server and name; others are unset."""
+
+    server: str
+    app: str
+    names: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    server: str
+    app: str
+    machine: DesiredMachine
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """Replaces the whole config of a machine in place, provided that it is still at `instance_id`."""
+
+    server: str
+    app: str
+    machine: DesiredMachine
+    machine_id: str
+    instance_id: str
+    changes: tuple[FieldChange, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    server: str
+    app: str
+    machine_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    server: str
+    app: str
+    machine_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroy:
+    server: str
+    app: str
+    machine_id: str
+    machine_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestroyApp:
+    """Removes an app of ours with all that is in it."""
+
+    server: str
+    app: str
+    reason: str
+
+
+Action = CreateApp | AllocateAddress | SetSecrets | Create | Update | Start | Stop | Destroy | DestroyApp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Something that the plan would do and does not, with the reason and what would release it."""
+
+    server: str
+    summary: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The pure difference between desired and observed, in the order in which it is applied within each server."""
+
+    fleet: str
+    revision: Revision
+    actions: tuple[Action, ...]
+    held: tuple[Held, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    """Servers that need nothing."""
+    digest: str = ""
+    """SHA-256 over what would be done and to which version of what; `catwalk apply --plan` compares it."""
+
+    @property
+    def empty(self) -> bool:
+        return not self.actions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of one action."""
+
+    action: Action
+    kind: OutcomeKind
+    machine_id: str = ""
+    detail: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """One run of: gates, observe, plan, apply, observe, verdict, report. Recorded also when it failed."""
+
+    number: int
+    trigger: Trigger
+    started_at: datetime
+    finished_at: datetime
+    fleet: str = ""
+    revision: Revision | None = None
+    """The revision that was looked at; it may be refused."""
+    applied_revision: Revision | None = None
+    """The revision whose configuration is in force: the last good one."""
+    problems: tuple[Problem, ...] = ()
+    plan: Plan | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    statuses: tuple[ServerStatus, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do and nothing went wrong."""
+        undone = any(outcome.kind in {OutcomeKind.FAILED, OutcomeKind.SKIPPED} for outcome in self.outcomes)
+        return not self.problems and not undone

@@ -1,0 +1,19 @@
+"""All manifests of one revision together: the fleet as asked for."""
+
+from dataclasses import dataclass
+
+from reconciler.core.problems import Problem
+from reconciler.core.types import ServerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestSet:
+    """The fleet that the `catwalk.yaml` files of one revision declare. Only a set without errors is ever made."""
+
+    fleet: str
+    organization: str
+    specs: tuple[ServerSpec, ...]
+    """Sorted by name; every name once."""
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[str, ...] = ()
+    """The manifests, relative to the root of the source."""

@@ -1,0 +1,110 @@
+"""The settings of one Catwalk process, read once from the environment and handed down as values.
+
+Every variable of the contract has a field here; a `CATWALK_` variable that has none is refused, because a setting that
+is misspelt and silently ignored costs an evening. Credentials are held as `SecretValue` and never printed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from reconciler.core.secret import SecretValue
+from reconciler.errors import EnvironmentFault
+
+DEFAULT_FLY_API_URL: Final = "https://api.machines.dev"
+DEFAULT_FLY_LOGS_URL: Final = "https://api.fly.io"
+DEFAULT_GITHUB_API_URL: Final = "https://api.github.com"
+DEFAULT_RUNNER_IMAGE: Final = "registry.fly.io/catwalk-runner:0.1.0"
+
+KNOWN_VARIABLES: Final = frozenset(
+    {
+        "CATWALK_BRANCH",
+        "CATWALK_DATABASE_URL",
+        "CATWALK_FLY_API_URL",
+        "CATWALK_FLY_LOGS_URL",
+        "CATWALK_GITHUB_APP_ID",
+        "CATWALK_GITHUB_APP_KEY",
+        "CATWALK_PUBLIC_URL",
+        "CATWALK_REPO_URL",
+        "CATWALK_RUNNER_IMAGE",
+        "CATWALK_STATE_DIR",
+        "CATWALK_WEBHOOK_SECRET",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says. Empty text means "not set"."""
+
+    fly_api_token: SecretValue | None = None
+    """`FLY_API_TOKEN`: an organization token, with or without its `FlyV1 ` prefix."""
+    github_token: SecretValue | None = None
+    """`GITHUB_TOKEN`: may write commit statuses on the source repository."""
+    github_api_url: str = DEFAULT_GITHUB_API_URL
+    """`GITHUB_API_URL`: another host for GitHub Enterprise."""
+    fly_api_url: str = DEFAULT_FLY_API_URL
+    """`CATWALK_FLY_API_URL`: the Machines API without `/v1`; the embedded engine has its own."""
+    fly_logs_url: str = DEFAULT_FLY_LOGS_URL
+    """`CATWALK_FLY_LOGS_URL`: the log service without `/api/v1`."""
+    repo_url: str = ""
+    """`CATWALK_REPO_URL`: the source repository; https, ssh or a local path."""
+    branch: str = ""
+    """`CATWALK_BRANCH`: the branch to follow; empty follows the repository's own."""
+    state_dir: Path | None = None
+    """`CATWALK_STATE_DIR`: where Catwalk remembers; empty means `.catwalk` in the followed directory."""
+    database_url: str = ""
+    """`CATWALK_DATABASE_URL`: empty means SQLite in the state directory."""
+    public_url: str = ""
+    """`CATWALK_PUBLIC_URL`: the address that statuses link to."""
+    runner_image: str = DEFAULT_RUNNER_IMAGE
+    """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
+    age_environment: Mapping[str, str] | None = None
+    """`SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE` as found, for the SOPS room alone."""
+
+    def __repr__(self) -> str:
+        return "Settings(********)"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings in `environment`.
+
+    Raises:
+        EnvironmentFault: a `CATWALK_` variable is unknown.
+    """
+    _refuse_unknown(environment)
+    return Settings(
+        fly_api_token=_secret(environment, "FLY_API_TOKEN"),
+        github_token=_secret(environment, "GITHUB_TOKEN"),
+        github_api_url=environment.get("GITHUB_API_URL") or DEFAULT_GITHUB_API_URL,
+        fly_api_url=environment.get("CATWALK_FLY_API_URL") or DEFAULT_FLY_API_URL,
+        fly_logs_url=environment.get("CATWALK_FLY_LOGS_URL") or DEFAULT_FLY_LOGS_URL,
+        repo_url=environment.get("CATWALK_REPO_URL", ""),
+        branch=environment.get("CATWALK_BRANCH", ""),
+        state_dir=_path(environment, "CATWALK_STATE_DIR"),
+        database_url=environment.get("CATWALK_DATABASE_URL", ""),
+        public_url=environment.get("CATWALK_PUBLIC_URL", ""),
+        runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
+        age_environment={name: environment[name] for name in _AGE_VARIABLES if environment.get(name)},
+    )
+
+
+_AGE_VARIABLES: Final = ("SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE")
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    for name in sorted(environment):
+        if name.startswith("CATWALK_") and name not in KNOWN_VARIABLES:
+            near = get_close_matches(name, KNOWN_VARIABLES, n=1)
+            hint = f"did you mean {near[0]}?" if near else "unset it"
+            raise EnvironmentFault("unknown-setting", f"{name} is no setting of Catwalk", hint=hint)
+
+
+def _secret(environment: Mapping[str, str], name: str) -> SecretValue | None:
+    return SecretValue(environment[name]) if environment.get(name) else None
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    return Path(environment[name]) if environment.get(name) else None
