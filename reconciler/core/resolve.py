@@ -1,0 +1,103 @@
+"""From a server as the manifest asks for it to the machines that should exist.
+
+The result is the Machines API config to the letter, so that a plan, an apply and a drift check speak of the same thing.
+Metadata is not part of it: it carries the digest of the config and would otherwise contain itself. Field names are
+Fly's (OpenAPI `fly.MachineConfig`); autostop and autostart are always written, because Fly documents two defaults for
+them.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from reconciler.core.digests import JSON, canonical_json, machine_digest
+from reconciler.core.types import DesiredMachine, DesiredServer, ServerSpec
+
+ADAPTER_PORT: Final = 8080
+"""Where the adapter listens inside a machine."""
+HEALTH_PATH: Final = "/health"
+RESTART_LIMIT: Final = 10
+"""Fly's own default for on-failure restarts, written down because it must not change under us."""
+STOP_TIMEOUT: Final = "10s"
+SOFT_LIMIT_REQUESTS: Final = 200
+"""Requests in flight at which Fly's proxy prefers another machine. Event streams count, so Fly's default of 20 is low.
+"""
+CHECK_GRACE: Final = "5s"
+
+
+def resolve(spec: ServerSpec, *, runner_image: str, secret_digests: Mapping[str, str]) -> DesiredServer:
+    """The machines of one server: `scale.maximum` of them, spread over its regions in turn.
+
+    Args:
+        spec: the server, defaults merged in.
+        runner_image: the image whose entrypoint is the adapter.
+        secret_digests: keyed digests by secret name; a change of one replaces the configuration of the machines.
+    """
+    config = canonical_json(machine_config(spec, runner_image))
+    machines = tuple(_machines(spec, config, secret_digests))
+    return DesiredServer(spec=spec, machines=machines)
+
+
+def _machines(spec: ServerSpec, config: str, secret_digests: Mapping[str, str]) -> Iterator[DesiredMachine]:
+    for number in range(max(1, spec.scale.maximum)):
+        region = spec.regions[number % len(spec.regions)]
+        yield DesiredMachine(
+            app=spec.app,
+            server=spec.name,
+            name=f"{spec.name}-{number + 1}",
+            region=region,
+            config=config,
+            digest=machine_digest(config, region, secret_digests),
+        )
+
+
+def machine_config(spec: ServerSpec, runner_image: str) -> dict[str, JSON]:
+    """The Machines API config of one machine, without metadata and without any secret."""
+    return {
+        "image": runner_image,
+        "init": {"cmd": list(adapter_arguments(spec))},
+        "env": dict(spec.environment),
+        "guest": {"cpu_kind": spec.guest.cpu_kind, "cpus": spec.guest.cpus, "memory_mb": spec.guest.memory_mb},
+        "services": [_service(spec)],
+        "restart": {"policy": "on-failure", "max_retries": RESTART_LIMIT},
+        "stop_config": {"signal": "SIGTERM", "timeout": STOP_TIMEOUT},
+    }
+
+
+def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
+    """What follows the image's entrypoint: options, `--`, the package, its arguments."""
+    if spec.resolve_as_of:
+        yield from ("--resolve-as-of", spec.resolve_as_of)
+    if spec.entrypoint:
+        yield from ("--entrypoint", spec.entrypoint)
+    yield "--"
+    yield str(spec.package)
+    yield from spec.arguments
+
+
+def _service(spec: ServerSpec) -> dict[str, JSON]:
+    return {
+        "protocol": "tcp",
+        "internal_port": ADAPTER_PORT,
+        "autostop": spec.scale.idle.value,
+        "autostart": True,
+        "min_machines_running": spec.scale.minimum,
+        "ports": [{"port": 80, "handlers": ["http"]}],
+        "concurrency": {"type": "requests", "soft_limit": SOFT_LIMIT_REQUESTS},
+        "checks": [_check(spec)],
+    }
+
+
+def _check(spec: ServerSpec) -> dict[str, JSON]:
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": HEALTH_PATH,
+        "interval": duration(spec.health.interval_s),
+        "timeout": duration(spec.health.timeout_s),
+        "grace_period": CHECK_GRACE,
+    }
+
+
+def duration(seconds: float) -> str:
+    """A duration as the Machines API writes it: `5s`, or `500ms` where seconds are not whole."""
+    return f"{seconds:.0f}s" if seconds == int(seconds) else f"{seconds * 1000:.0f}ms"
