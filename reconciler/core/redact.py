@@ -51,5 +51,6 @@ def _encoded(data: bytes) -> Iterator[str]:
     """Base64 of the value alone and, without the edges that depend on neighbours, at the other two alignments."""
     for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
         yield encode(data).decode("ascii").rstrip("=")
-        for shift in (1, 2):
-            yield encode(b"\0" * shift + data).decode("ascii").rstrip("=")[4 if shift else 0 : -2]
+        for shift in range(3):
+            text = encode(b"\0" * shift + data).decode("ascii").rstrip("=")
+            yield text[4 if shift else 0 : -2]

@@ -134,11 +134,9 @@ def _speaker(machines: Sequence[ObservedMachine]) -> ObservedMachine | None:
     """The machine that speaks for its server: the best one, because one that serves is enough."""
 
     def rank(machine: ObservedMachine) -> tuple[int, str]:
-        awake = machine.state is MachineState.STARTED
-        return (
-            0 if awake and _passing(machine) else 1 if awake else 2 if machine.state in COMING_UP else 3,
-            machine.id,
-        )
+        if machine.state is MachineState.STARTED:
+            return (0 if _passing(machine) else 1, machine.id)
+        return (2 if machine.state in COMING_UP else 3, machine.id)
 
     living = [machine for machine in machines if machine.state is not MachineState.DESTROYED]
     return min(living, key=rank, default=None)
