@@ -120,8 +120,9 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, view: _View) -> _Par
         return _Part(held=(Held(server=spec.name, summary="left alone", reason="the manifest suspends it"),))
     existing = view.ours.get(spec.app, [])
     by_name = {machine.name: machine for machine in existing}
-    changes = [_plan_machine(server, wanted, by_name.get(wanted.name)) for wanted in server.machines]
-    extra = _plan_extra(server, existing, complete=snapshot.observation.complete)
+    complete = snapshot.observation.complete
+    changes = [_plan_machine(server, wanted, by_name.get(wanted.name), complete) for wanted in server.machines]
+    extra = _plan_extra(server, existing, complete=complete)
     changing = tuple(action for part in changes for action in part.actions)
     held = tuple(held for part in (*changes, extra) for held in part.held)
     actions = (*_prepare(server, changing, view), *changing, *extra.actions)
@@ -143,7 +144,9 @@ def _prepare(server: DesiredServer, changing: Sequence[Action], view: _View) -> 
         yield SetSecrets(server=spec.name, app=spec.app, names=spec.secret_names, reason=reason)
 
 
-def _plan_machine(server: DesiredServer, wanted: DesiredMachine, found: ObservedMachine | None) -> _Part:
+def _plan_machine(
+    server: DesiredServer, wanted: DesiredMachine, found: ObservedMachine | None, complete: bool
+) -> _Part:
     name = server.spec.name
     if found is None:
         return _Part((Create(server=name, app=wanted.app, machine=wanted, reason="the machine does not exist yet"),))
@@ -151,6 +154,8 @@ def _plan_machine(server: DesiredServer, wanted: DesiredMachine, found: Observed
         reason = f"the host of machine {found.id} does not answer, so what is read of it is partial"
         return _Part(held=(Held(server=name, summary="machine left as it is", reason=reason),))
     if found.region != wanted.region:
+        if not complete:
+            return _Part(held=(_hold(found),))
         return _Part(_replace(name, wanted, found, f"the region changes from {found.region} to {wanted.region}"))
     if reason := _difference(wanted, found):
         return _Part((_update(name, wanted, found, reason),))
