@@ -6,11 +6,12 @@ guessed. Source: Fly's published machine prices as of August 2026 (docs: pricing
 256 MB is $1.94 per 30 days, further memory about $5 per GB, a stopped root file system $0.15 per GB.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.core.types import Guest, ServerSpec
+from reconciler.core.types import Guest, ObservedMachine, ServerSpec
 
 PRICES_AS_OF: Final = "2026-08"
 SHARED_CPU_WITH_256_MB: Final = 1.94
@@ -36,12 +37,27 @@ def guest_price(guest: Guest) -> float | None:
 
 
 def monthly_cost(specs: Iterable[ServerSpec]) -> MonthlyCost:
-    """The sum over the servers, at their largest scale."""
-    awake, unpriced = 0.0, list[str]()
-    for spec in specs:
-        price = guest_price(spec.guest)
+    """What the fleet will cost as the manifest asks for it, at its largest scale."""
+    return _total((spec.name, spec.guest) for spec in specs for _ in range(max(1, spec.scale.maximum)))
+
+
+def running_cost(machines: Iterable[ObservedMachine]) -> MonthlyCost:
+    """What the machines that exist cost. One whose host hides its config has no price."""
+    return _total(_guests(machines))
+
+
+def _total(guests: Iterable[tuple[str, Guest | None]]) -> MonthlyCost:
+    awake, unpriced = 0.0, set[str]()
+    for name, guest in guests:
+        price = None if guest is None else guest_price(guest)
         if price is None:
-            unpriced.append(spec.name)
+            unpriced.add(name)
         else:
-            awake += price * max(1, spec.scale.maximum)
+            awake += price
     return MonthlyCost(awake=round(awake, 2), unpriced=tuple(sorted(unpriced)))
+
+
+def _guests(machines: Iterable[ObservedMachine]) -> Iterator[tuple[str, Guest | None]]:
+    for machine in machines:
+        size = json.loads(machine.config).get("guest") if machine.config else None
+        yield machine.server, Guest(**size) if size else None

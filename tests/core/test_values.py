@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.cost import guest_price, monthly_cost
+from reconciler.core.cost import guest_price, monthly_cost, running_cost
 from reconciler.core.digests import canonical_json, keyed_digest, machine_digest
 from reconciler.core.drift import field_changes
 from reconciler.core.problems import Location, Problem
@@ -145,6 +145,13 @@ def test_a_fleet_costs_the_sum_and_names_what_has_no_price(world: World) -> None
     ]
     cost = monthly_cost(specs)
     assert (cost.awake, cost.unpriced) == (6.38, ("b",))
+
+
+def test_running_machines_cost_what_their_config_says(world: World) -> None:
+    machine = world.machine(world.server().machines[0])
+    hidden = world.machine(world.server(world.spec("other")).machines[0], config="")
+    cost = running_cost([machine, hidden])
+    assert (cost.awake, cost.unpriced) == (3.19, ("other",))
 
 
 @pytest.mark.parametrize(

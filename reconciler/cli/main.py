@@ -1,0 +1,114 @@
+"""The `catwalk` command: finds the subcommand, and turns every failure into one clear message and an exit code.
+
+Exit codes are part of the contract: 0 done; 1 the answer is "no" (an invalid manifest, a failed apply, an unhealthy
+fleet); 2 wrong usage; 3 the environment failed (network, credentials, API). A traceback is shown with `--debug` only.
+Subcommands are imported when they are called, so that `catwalk --version` does not load a database and a web framework.
+"""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Final, cast
+
+import click
+from rich.console import Console
+
+from reconciler.cli.problems import exit_code, print_problems
+from reconciler.core.problems import Problem, Remedy
+from reconciler.errors import CatwalkError, InvalidManifests
+
+INTERRUPTED: Final = 130
+"""What shells give for a program that Ctrl-C ended."""
+SUBCOMMANDS: Final[Mapping[str, str]] = {
+    "apply": "Make the fleet what the newest commit asks for, once.",
+    "engine": "Serve the embedded Machines API alone.",
+    "logs": "Show what a server wrote.",
+    "plan": "Show what would change, and change nothing.",
+    "status": "Show what the fleet is doing, why, and since when.",
+    "up": "Run everything on this machine: engine, reconciler, gateway, dashboard.",
+    "validate": "Check manifests, and say what is wrong and where.",
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads `reconciler.cli.commands.NAME` when NAME is called; its one public object is `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - Click calls it so.
+        return sorted(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - Click calls it so.
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        module = importlib.import_module(f"reconciler.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - Click calls it so.
+        """Lists the subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(SUBCOMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("catwalk-live"), prog_name="catwalk", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep a fleet of MCP servers in git.
+
+    Try it, without any account: catwalk up examples/quickstart
+    """
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command line and gives its exit code."""
+    debug = "--debug" in arguments
+    try:
+        result: object = cli.main(args=arguments, prog_name="catwalk", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - The edge of the process: nothing above it would explain anything.
+        return _explain(error, debug=debug)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception, *, debug: bool) -> int:
+    """Shows what went wrong; the traceback only with `--debug`."""
+    leaves = list(_leaves(error))
+    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        return INTERRUPTED
+    if debug:
+        traceback.print_exception(error)
+    problems = [problem for leaf in leaves for problem in _problems(leaf)]
+    print_problems(problems, Console(stderr=True))
+    return max(exit_code(problem) for problem in problems)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside (nested) groups, which is how task groups report."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        for inner in group.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _problems(error: BaseException) -> tuple[Problem, ...]:
+    if isinstance(error, InvalidManifests):
+        return error.problems
+    if isinstance(error, CatwalkError):
+        return (error.problem,)
+    # The text of an unknown error is not shown: nobody has redacted it.
+    message = f"Catwalk itself failed with {type(error).__name__}"
+    return (Problem(code="internal", message=message, remedy=Remedy.REPORT, hint="run it again with --debug"),)

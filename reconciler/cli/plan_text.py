@@ -1,0 +1,124 @@
+"""A plan for the eyes: what is added, changed and removed, field by field, with the cost before and after.
+
+Secrets appear by name only, because a plan holds nothing else. What will not be done is said as plainly as what will.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import assert_never
+
+from rich.text import Text
+
+from reconciler.core.actions import (
+    Action,
+    AllocateAddress,
+    Create,
+    CreateApp,
+    Destroy,
+    DestroyApp,
+    FieldChange,
+    Plan,
+    SetSecrets,
+    Start,
+    Stop,
+    Update,
+)
+from reconciler.core.cost import PRICES_AS_OF, MonthlyCost
+
+LONGEST_VALUE = 100
+"""Characters of a field's value that are shown; the JSON form has all of them."""
+
+
+def plan_lines(plan: Plan, before: MonthlyCost, after: MonthlyCost) -> Iterator[Text]:
+    """The lines of a plan, from the headline to the digest."""
+    yield _headline(plan)
+    for server, actions in groupby(plan.actions, key=lambda action: action.server):
+        yield from _server_lines(server, list(actions))
+    for held in plan.held:
+        yield Text.assemble(("  ! ", "yellow"), (held.server, "bold"), f"  {held.summary}: {held.reason}")
+    yield Text()
+    yield Text(f"Plan: {summary(plan)}.", style="bold")
+    yield Text(_cost_line(before, after), style="dim")
+    if not plan.empty:
+        yield Text(f"Digest: {plan.digest}", style="dim")
+
+
+def summary(plan: Plan) -> str:
+    """`1 to add, 2 to change, 0 to remove, 5 unchanged`, counted in servers."""
+    signs = [_sign(list(actions)) for _, actions in groupby(plan.actions, key=lambda action: action.server)]
+    counts = f"{signs.count('+')} to add, {signs.count('~')} to change, {signs.count('-')} to remove"
+    return f"{counts}, {len(plan.unchanged)} unchanged" + (f", {len(plan.held)} held" if plan.held else "")
+
+
+def _headline(plan: Plan) -> Text:
+    revision = f"{plan.revision.short} {plan.revision.subject}".strip()
+    text = "is as the commit asks for" if plan.empty else "will change"
+    return Text.assemble(
+        "Fleet ", (plan.fleet, "bold"), f" {text} at {plan.revision.branch} ", (revision, "cyan"), "\n"
+    )
+
+
+def _sign(actions: list[Action]) -> str:
+    if any(isinstance(action, DestroyApp) for action in actions):
+        return "-"
+    return "+" if any(isinstance(action, CreateApp) for action in actions) else "~"
+
+
+def _server_lines(server: str, actions: list[Action]) -> Iterator[Text]:
+    sign = _sign(actions)
+    yield Text.assemble((f"  {sign} ", _STYLES[sign]), (server, "bold"))
+    for action in actions:
+        yield Text.assemble("      ", _describe(action), (f"  ({action.reason})", "dim"))
+        if isinstance(action, Update):
+            yield from map(_change_line, action.changes)
+
+
+_STYLES = {"+": "green", "~": "yellow", "-": "red"}
+
+
+def _describe(action: Action) -> str:  # noqa: PLR0911 - One line for each kind of action is the clearest form.
+    match action:
+        case CreateApp():
+            return f"create app {action.app} in its own network"
+        case AllocateAddress():
+            return "allocate a private address"
+        case SetSecrets():
+            return f"set secrets {', '.join(action.names)}" if action.names else "unset all secrets"
+        case Create():
+            return f"create machine {action.machine.name} in {action.machine.region}"
+        case Update():
+            return f"update machine {action.machine.name} in place"
+        case Start():
+            return f"start machine {action.machine_id}"
+        case Stop():
+            return f"stop machine {action.machine_id}"
+        case Destroy():
+            return f"destroy machine {action.machine_name}"
+        case DestroyApp():
+            return f"destroy app {action.app} with its machines and secrets"
+        case _:
+            assert_never(action)
+
+
+def _change_line(change: FieldChange) -> Text:
+    before, after = change.before or "(absent)", change.after or "(absent)"
+    return Text.assemble(
+        "          ",
+        (change.path, "bold"),
+        ": ",
+        (_cut(before), "red"),
+        " -> ",
+        (_cut(after), "green"),
+    )
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 1]}…"
+
+
+def _cost_line(before: MonthlyCost, after: MonthlyCost) -> str:
+    unpriced = f"; without a price: {', '.join(after.unpriced)}" if after.unpriced else ""
+    return (
+        f"Cost on Fly, all awake all month: ${before.awake:.2f} before, ${after.awake:.2f} after "
+        f"(prices of {PRICES_AS_OF}{unpriced})"
+    )
