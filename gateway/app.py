@@ -1,0 +1,161 @@
+"""The Litestar application: the data path, health, and whatever the wiring mounts beside them.
+
+The data path is a bare ASGI handler: Litestar finds it and then stays out of the way. It is a route with a parameter
+and not a mount, because a mount at `/servers` would hide pages below that path, such as the dashboard's
+`/servers/{name}`; which spellings of the path count is decided byte by byte in `gateway.decision`.
+
+Handlers from other rooms are behind the same rule about `Host`: a dashboard on the user's own machine must not be
+readable by a web page that gave its own name the address 127.0.0.1. Health is not behind it, because probes come with
+the address of the machine.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from litestar import Litestar, MediaType, Request, Response, Router, asgi, get
+from litestar.exceptions import HTTPException
+from litestar.middleware import ASGIMiddleware
+from litestar.plugins import PluginProtocol
+from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+
+from gateway.admission import Admission
+from gateway.endpoint import ServerEndpoint
+from gateway.problems import Answer, Problem, ProblemKind, Refused, code_of_status, problem_members
+from gateway.relay import Relay
+from gateway.routing import RouteTable
+from gateway.settings import GatewaySettings
+
+_log = structlog.get_logger("gateway")
+_PROBLEM_JSON = "application/problem+json"
+_AnyRequest = Request[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Whether traffic should come here, and if not, what is awaited."""
+
+    is_ready: bool
+    detail: str = ""
+
+
+def create_app(
+    settings: GatewaySettings,
+    routes: RouteTable,
+    readiness: Callable[[], Readiness],
+    *,
+    route_handlers: Sequence[ControllerRouterHandler] = (),
+    plugins: Sequence[PluginProtocol] = (),
+) -> Litestar:
+    """The application for an ASGI server. `route_handlers` and `plugins` come from other rooms (the dashboard).
+
+    The data path closes its upstream connections when the application shuts down.
+
+    Raises:
+        ValueError: the session key is too short.
+    """
+    relay = Relay(settings.relay)
+    endpoint = ServerEndpoint(settings, routes, relay)
+
+    @asgi("/servers/{name:str}/mcp", copy_scope=False)
+    async def serve_mcp(scope: Scope, receive: Receive, send: Send) -> None:
+        await endpoint(scope, receive, send)
+
+    @asynccontextmanager
+    async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            await relay.aclose()
+
+    guarded = Router(path="/", route_handlers=route_handlers, middleware=[HostGuard(Admission(settings))])
+    return Litestar(
+        route_handlers=[serve_mcp, *_health_handlers(readiness), guarded],
+        exception_handlers={HTTPException: _on_http_error, Refused: _on_refusal, Exception: _on_fault},
+        lifespan=[relay_lifetime],
+        plugins=list(plugins),
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+class HostGuard(ASGIMiddleware):
+    """Refuses requests whose `Host` is not one of ours, for handlers that are not the data path."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Let the request through, or raise Refused."""
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        self._admission.check(host=hosts[0] if len(hosts) == 1 else None, origin=None)
+        await next_app(scope, receive, send)
+
+
+def _health_handlers(readiness: Callable[[], Readiness]) -> list[ControllerRouterHandler]:
+    @get("/healthz", media_type=MediaType.JSON, sync_to_thread=False, include_in_schema=False)
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @get("/readyz", media_type=MediaType.JSON, sync_to_thread=False, include_in_schema=False)
+    def readyz() -> dict[str, str]:
+        state = readiness()
+        if not state.is_ready:
+            raise Refused(Problem(kind=ProblemKind.NOT_READY, detail=state.detail, headers=((b"retry-after", b"1"),)))
+        return {"status": "ok"}
+
+    return [healthz, readyz]
+
+
+def _on_refusal(_: _AnyRequest, error: Refused) -> Response[Any]:
+    return _response(error.problem.answer())
+
+
+def _on_http_error(_: _AnyRequest, error: HTTPException) -> Response[Any]:
+    """Litestar's own errors, and those that handlers of other rooms raise, in the shape of all others."""
+    match error.status_code:
+        case 404:
+            return _response(Problem(kind=ProblemKind.NOT_FOUND, detail="There is no such page.").answer())
+        case 405:
+            return _response(_method_not_allowed(error).answer())
+        case status if status >= 500:
+            return _response(_internal_fault(error).answer())
+        case status:
+            return _plain_problem(status, error)
+
+
+def _on_fault(_: _AnyRequest, error: Exception) -> Response[Any]:
+    return _response(_internal_fault(error).answer())
+
+
+def _internal_fault(error: Exception) -> Problem:
+    """The log gets the fault with its traceback; the client gets nothing of it."""
+    _log.error("unhandled_fault", exc_info=error)
+    return Problem(kind=ProblemKind.INTERNAL, detail="The request failed inside the gateway; its log says more.")
+
+
+def _method_not_allowed(error: HTTPException) -> Problem:
+    allow = (error.headers or {}).get("allow", "")
+    return Problem(
+        kind=ProblemKind.METHOD_NOT_ALLOWED,
+        detail=f"This address allows {allow}.",
+        headers=((b"allow", allow.encode("ascii")),),
+    )
+
+
+def _plain_problem(status: int, error: HTTPException) -> Response[Any]:
+    code = code_of_status(status)
+    title = code.replace("-", " ").capitalize()
+    members = problem_members(code=code, status=status, title=title, detail=error.detail)
+    if error.extra:
+        members["errors"] = error.extra
+    return Response(members, status_code=status, media_type=_PROBLEM_JSON, headers=error.headers)
+
+
+def _response(answer: Answer) -> Response[Any]:
+    headers = {name.decode("ascii"): value.decode("ascii") for name, value in answer.headers}
+    media_type = headers.pop("content-type")
+    headers.pop("content-length")
+    return Response(answer.body, status_code=answer.status, media_type=media_type, headers=headers)

@@ -1,0 +1,183 @@
+"""From the head of a request to what happens with it: a value, without any I/O.
+
+Everything that can be decided before the body is decided here: host, origin, server, method, session, sizes, headers.
+Authentication and tool policy belong between the session and the headers, and read `ClientHeaders` as the rest does.
+A decision depends on the head, the settings and the route table alone, so that it can be remembered for as long as
+`RouteTable.generation` stays the same. Nothing that depends on the body may be decided here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.admission import Admission
+from gateway.headers import PIN_HEADER, SESSION_HEADER, ClientHeaders, read_client_headers
+from gateway.problems import Problem, ProblemKind, Refused, SessionNotFound, refusal
+from gateway.relay.pool import Address
+from gateway.relay.wire import RequestHead
+from gateway.routing import RouteTable, Upstream
+from gateway.sessions import BadCapsule, CapsuleSealer, PinnedSession
+from gateway.settings import GatewaySettings
+
+PATH_PREFIX = b"/servers/"
+PATH_SUFFIX = b"/mcp"
+_METHODS = frozenset({"POST", "GET", "DELETE"})
+# The revisions with sessions. Everything else in the version header is judged by the modern, stateless rules, also a
+# version that does not exist, so that its sender learns from the upstream which ones do (2026-07-28, Versioning).
+_LEGACY_VERSIONS = frozenset({b"2024-11-05", b"2025-03-26", b"2025-06-18", b"2025-11-25"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientHead:
+    """The head of a request as it came in. Header names are lower case; the path is as it was on the wire."""
+
+    method: str
+    path: bytes
+    headers: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """The request goes to this upstream, in this form."""
+
+    upstream: Upstream
+    method: str
+    headers: Sequence[tuple[bytes, bytes]]
+    content_length: int | None
+    """The size of the body, or None when the client sends it in chunks."""
+    has_sessions: bool
+    """Whether the client speaks a revision with sessions: only then may a session id go either way."""
+    session: PinnedSession | None
+    capsule: bytes | None
+    """The session as the client named it."""
+
+    @property
+    def address(self) -> Address:
+        """Where the request goes."""
+        return Address(self.upstream.host, self.upstream.port, self.upstream.authority)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether only one machine can answer."""
+        return self.session is not None and bool(self.session.machine)
+
+    def request_head(self, content_length: int | None) -> RequestHead:
+        """The head to send, once it is known whether the body has a known size."""
+        return RequestHead(
+            method=self.method.encode("ascii"),
+            target=self.upstream.path.encode("ascii"),
+            authority=self.upstream.authority.encode("ascii"),
+            headers=self.headers,
+            content_length=content_length,
+        )
+
+
+class RequestRules:
+    """The rules of one gateway."""
+
+    def __init__(self, settings: GatewaySettings, routes: RouteTable, sealer: CapsuleSealer) -> None:
+        self._settings = settings
+        self._routes = routes
+        self._sealer = sealer
+        self._admission = Admission(settings)
+
+    def decide(self, head: ClientHead) -> Forward:
+        """What to do with a request, from its head.
+
+        Raises:
+            Refused: it is not carried out, and why.
+            SessionNotFound: it names a session that is not one of this server's.
+        """
+        read = read_client_headers(head.headers, self._settings)
+        self._admission.check(host=read.single.get(b"host"), origin=read.single.get(b"origin"))
+        upstream = self._find(head.path)
+        _check_method(head.method)
+        content_length = self._check_body_size(head.method, read)
+        has_sessions = read.version is None or read.version in _LEGACY_VERSIONS
+        capsule = read.single.get(SESSION_HEADER) if has_sessions else None
+        session = self._open(capsule, upstream) if capsule is not None else None
+        return Forward(
+            upstream=upstream,
+            method=head.method,
+            headers=[*read.upstream, *_session_headers(session)],
+            content_length=content_length,
+            has_sessions=has_sessions,
+            session=session,
+            capsule=capsule,
+        )
+
+    def _find(self, path: bytes) -> Upstream:
+        name = server_name(path)
+        upstream = self._routes.find(name)
+        if upstream is None:
+            raise refusal(
+                ProblemKind.UNKNOWN_SERVER,
+                f"This gateway has no server called {name!r}.",
+                hint="Compare the name with the manifest; a new server appears when its commit has been applied.",
+            )
+        return upstream
+
+    def _check_body_size(self, method: str, read: ClientHeaders) -> int | None:
+        length = _content_length(read)
+        if method != "POST":
+            if length != 0:
+                raise refusal(ProblemKind.AMBIGUOUS_REQUEST, f"A {method} request has no body.")
+        elif length is not None and length > self._settings.max_body_bytes:
+            raise body_too_large(self._settings)
+        return length
+
+    def _open(self, capsule: bytes, upstream: Upstream) -> PinnedSession:
+        try:
+            return self._sealer.open(capsule, server=upstream.server)
+        except BadCapsule as error:
+            raise SessionNotFound from error
+
+
+def server_name(path: bytes) -> str:
+    """The server's name in `/servers/{name}/mcp`, compared byte by byte: no second spelling reaches a server.
+
+    Raises:
+        Refused: the path is another one (404).
+    """
+    name = path[len(PATH_PREFIX) : -len(PATH_SUFFIX)]
+    exact = path.startswith(PATH_PREFIX) and path.endswith(PATH_SUFFIX) and name.replace(b"-", b"").isalnum()
+    if not exact or len(path) < len(PATH_PREFIX) + len(PATH_SUFFIX):
+        raise refusal(ProblemKind.NOT_FOUND, "MCP servers are at /servers/{name}/mcp, without a slash at the end.")
+    return name.decode("ascii")
+
+
+def body_too_large(settings: GatewaySettings) -> Refused:
+    """The refusal of a body over the limit."""
+    return refusal(ProblemKind.BODY_TOO_LARGE, f"A request may have {settings.max_body_bytes} bytes.")
+
+
+def _check_method(method: str) -> None:
+    if method not in _METHODS:
+        allow = (b"allow", b"GET, POST, DELETE")
+        raise Refused(
+            Problem(kind=ProblemKind.METHOD_NOT_ALLOWED, detail="MCP uses POST, GET and DELETE.", headers=(allow,))
+        )
+
+
+def _content_length(read: ClientHeaders) -> int | None:
+    """The announced size of the body: 0 where none is announced, None where it comes in chunks.
+
+    Raises:
+        Refused: it is announced in two ways or not as a number (400).
+    """
+    length, coding = read.single.get(b"content-length"), read.single.get(b"transfer-encoding")
+    if coding is not None:
+        if length is not None or coding.lower() != b"chunked":
+            raise refusal(ProblemKind.AMBIGUOUS_REQUEST, "The request says in two ways where its body ends.")
+        return None
+    if length is None:
+        return 0
+    if not length.isdigit() or len(length) > 18:
+        raise refusal(ProblemKind.AMBIGUOUS_REQUEST, "The Content-Length header is no number of bytes.")
+    return int(length)
+
+
+def _session_headers(session: PinnedSession | None) -> tuple[tuple[bytes, bytes], ...]:
+    if session is None:
+        return ()
+    own = (SESSION_HEADER, session.session_id)
+    return (own, (PIN_HEADER, session.machine.encode("ascii"))) if session.machine else (own,)

@@ -1,0 +1,170 @@
+"""`/servers/{name}/mcp`: decides on a request and carries it, as a bare ASGI application.
+
+The order of an exchange: decide from the head; take what is here of the body; open the exchange with both; send the
+rest of the body; wait a moment for a small and whole answer; otherwise pass pieces on as they come while the client's
+connection is watched. Whatever ends it early (the client leaves, the server stops, a fault) closes the upstream's
+connection, which is how an upstream learns that nobody waits any more.
+
+Checks of the body (headers against body, tool policy) belong in `_carry`, between the first piece and the opening of
+the exchange: nothing has been sent upstream at that point, and a whole small body is at hand.
+"""
+
+import asyncio
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import Receive, Scope, Send
+
+from gateway.answers import ClientResponseHead, answer_head, explain
+from gateway.client import Client, ClientGone
+from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
+from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, refusal, session_not_found
+from gateway.relay import (
+    BufferedResponse,
+    Exchange,
+    ExchangeAborted,
+    MalformedHead,
+    Relay,
+    RelayFault,
+    RequestHead,
+    UpstreamUnreachable,
+)
+from gateway.relay.wire import encode_chunk
+from gateway.routing import RouteTable
+from gateway.sessions import CapsuleSealer
+from gateway.settings import GatewaySettings
+
+_log = structlog.get_logger("gateway")
+
+
+class ServerEndpoint:
+    """The data path of one gateway."""
+
+    def __init__(self, settings: GatewaySettings, routes: RouteTable, relay: Relay) -> None:
+        self._settings = settings
+        self._relay = relay
+        self._sealer = CapsuleSealer(settings.session_key)
+        self._rules = RequestRules(settings, routes, self._sealer)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await send({"type": "websocket.close", "code": 1002, "reason": "MCP does not use WebSockets"})
+            return
+        client = Client(receive, send)
+        head = ClientHead(method=scope["method"], path=scope["raw_path"], headers=list(scope["headers"]))
+        try:
+            await self._carry(self._rules.decide(head), client)
+        except Refused as error:
+            await _answer(client, error.problem.answer())
+        except SessionNotFound:
+            await _answer(client, session_not_found())
+        except ClientGone:
+            return
+
+    async def _carry(self, forward: Forward, client: Client) -> None:
+        try:
+            first, more = b"", False
+            if forward.method == "POST":
+                first, more = await client.next_piece(self._settings.body_timeout_s)
+                self._check_size(len(first))
+            await self._exchange(forward, client, first, more=more)
+        except RelayFault as fault:
+            await self._report(forward, client, fault)
+
+    async def _exchange(self, forward: Forward, client: Client, first: bytes, *, more: bool) -> None:
+        response = BufferedResponse(self._settings.relay)
+        exchange = await self._open(forward, response, first, more=more)
+        try:
+            if more:
+                await self._send_rest(client, exchange, len(first))
+            else:
+                exchange.complete_request()
+            if await response.completes_within(self._settings.patience_s):
+                await self._answer_whole(forward, client, response)
+            else:
+                await self._answer_watched(forward, client, response, exchange)
+        finally:
+            exchange.abort()
+
+    async def _open(self, forward: Forward, response: BufferedResponse, first: bytes, *, more: bool) -> Exchange:
+        chunked = forward.content_length is None and more
+        length = len(first) if forward.content_length is None and not more else forward.content_length
+        opening = _encode(forward.request_head(length)) + (encode_chunk(first) if chunked else first)
+        try:
+            return await self._relay.open(forward.address, opening, response, chunked=chunked)
+        except UpstreamUnreachable as fault:
+            if fault.refused and forward.is_pinned:
+                raise SessionNotFound from fault
+            raise
+
+    async def _send_rest(self, client: Client, exchange: Exchange, size: int) -> None:
+        """Pass the body on as it comes. An upstream that answers early, with an error, does not get the rest."""
+        more = True
+        while more and exchange.is_open:
+            piece, more = await client.next_piece(self._settings.body_timeout_s)
+            size += len(piece)
+            self._check_size(size)
+            await exchange.send(piece)
+        if not more:
+            exchange.complete_request()
+
+    async def _answer_whole(self, forward: Forward, client: Client, response: BufferedResponse) -> None:
+        head = answer_head(forward, await response.head(), self._sealer)
+        body = await response.read()
+        await client.start(head.status, head.for_whole_body(len(body)))
+        await client.write(body, more=False)
+
+    async def _answer_watched(
+        self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
+    ) -> None:
+        failure: RelayFault | SessionNotFound | None = None
+        async with asyncio.TaskGroup() as group:
+            watch = group.create_task(_abort_when_left(client, exchange))
+            try:
+                head = answer_head(forward, await response.head(), self._sealer)
+                await _copy(head, client, response)
+            except (RelayFault, SessionNotFound) as error:
+                failure = error
+            finally:
+                watch.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _report(self, forward: Forward, client: Client, fault: RelayFault) -> None:
+        """Tell the client if it can still be told. Otherwise its answer stays visibly incomplete: the server closes
+        the connection of a response that was begun and not ended.
+        """
+        server = forward.upstream.server
+        if not isinstance(fault, ExchangeAborted):
+            _log.warning("upstream_fault", server=server, cause=fault.cause, answer_begun=client.has_started)
+        problem = explain(fault, server)
+        await _answer(client, problem.rpc_answer() if forward.method == "POST" else problem.answer())
+
+    def _check_size(self, size: int) -> None:
+        if size > self._settings.max_body_bytes:
+            raise body_too_large(self._settings)
+
+
+def _encode(head: RequestHead) -> bytes:
+    try:
+        return head.encode()
+    except MalformedHead as error:
+        raise refusal(ProblemKind.AMBIGUOUS_REQUEST, f"The request cannot be passed on: {error}.") from error
+
+
+async def _copy(head: ClientResponseHead, client: Client, response: BufferedResponse) -> None:
+    await client.start(head.status, head.headers)
+    while piece := await response.read():
+        await client.write(piece, more=True)
+    await client.write(b"", more=False)
+
+
+async def _abort_when_left(client: Client, exchange: Exchange) -> None:
+    await client.left()
+    exchange.abort()
+
+
+async def _answer(client: Client, answer: Answer) -> None:
+    if not client.has_started:
+        await client.answer(answer)
