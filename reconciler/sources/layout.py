@@ -1,0 +1,80 @@
+"""Which files of a repository belong to the desired state, and how much of them is read.
+
+Manifests are the files named `catwalk.yaml` anywhere below the followed directory. Secret files are what lies in
+`secrets/` beside a manifest and ends in `.sops.yaml`. Nothing else is ever read, so a large repository costs no more
+than a small one, and no limit can be passed by accident.
+"""
+
+import posixpath
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from reconciler.errors import SourceError
+
+MANIFEST_NAME: Final = "catwalk.yaml"
+SECRETS_FOLDER: Final = "secrets"
+ENCRYPTED_SUFFIX: Final = ".sops.yaml"
+
+LARGEST_FILE_BYTES: Final = 1024 * 1024
+MOST_MANIFESTS: Final = 1_000
+MOST_SECRET_FILES: Final = 10_000
+IGNORED_FOLDERS: Final = frozenset({".git", ".catwalk"})
+"""Git's own folder and the default state directory. They are never part of the desired state."""
+
+
+def is_candidate(path: str) -> bool:
+    """Whether a file may belong to the desired state; secret files also need a manifest beside their folder."""
+    return is_manifest(path) or (path.endswith(ENCRYPTED_SUFFIX) and SECRETS_FOLDER in path.split("/")[:-1])
+
+
+def is_manifest(path: str) -> bool:
+    """Whether the file is a manifest by its name."""
+    return posixpath.basename(path) == MANIFEST_NAME
+
+
+def secret_file(manifest: str, server: str, name: str) -> str:
+    """The file of one secret of one server, beside its manifest."""
+    return posixpath.join(posixpath.dirname(manifest), SECRETS_FOLDER, server, name + ENCRYPTED_SUFFIX)
+
+
+def select(candidates: Iterable[str]) -> tuple[str, ...]:
+    """The files that belong to the desired state, sorted.
+
+    Raises:
+        SourceError: there are more of them than Catwalk reads.
+    """
+    paths = sorted(candidates)
+    manifests = [path for path in paths if is_manifest(path)]
+    folders = {posixpath.join(posixpath.dirname(path), SECRETS_FOLDER) for path in manifests}
+    secrets = [path for path in paths if not is_manifest(path) and _lies_below(path, folders)]
+    _refuse_more_than(MOST_MANIFESTS, manifests, "manifests")
+    _refuse_more_than(MOST_SECRET_FILES, secrets, "secret files")
+    return (*manifests, *secrets)
+
+
+def _lies_below(path: str, folders: Collection[str]) -> bool:
+    parts = path.split("/")
+    return any("/".join(parts[:length]) in folders for length in range(1, len(parts)))
+
+
+def _refuse_more_than(most: int, paths: list[str], kind: str) -> None:
+    if len(paths) > most:
+        raise SourceError(
+            "too-many-files",
+            f"there are {len(paths)} {kind}; at most {most} are read",
+            hint="follow a directory of the repository that holds fewer, or put several servers into one manifest",
+        )
+
+
+def refuse_large(path: str, size_bytes: int) -> None:
+    """Refuses a file above the limit before it is read.
+
+    Raises:
+        SourceError: it is larger than 1 MiB.
+    """
+    if size_bytes > LARGEST_FILE_BYTES:
+        raise SourceError(
+            "file-too-large",
+            f"{path} has {size_bytes} bytes; at most {LARGEST_FILE_BYTES} are read",
+            hint="split the manifest into several `catwalk.yaml` files in folders of their own",
+        )

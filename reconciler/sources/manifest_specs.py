@@ -1,0 +1,198 @@
+"""From a well-formed manifest to server specs: defaults merged in, checks across fields, warnings.
+
+Everything here needs two places at once, such as a size whose CPUs stand in the defaults and whose memory stands at the
+server, so each problem points to the one that was written last.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from reconciler.core.problems import Location, Problem
+from reconciler.core.types import (
+    Guest,
+    HealthPolicy,
+    IdleAction,
+    PackageReference,
+    Registry,
+    Scale,
+    SecretDeclaration,
+    ServerSpec,
+)
+from reconciler.sources.layout import secret_file
+from reconciler.sources.yaml_nodes import Document, Path
+from schemas.v1 import manifest as schema
+from schemas.v1.sizes import size_fault
+from schemas.v1.terms import LONGEST_APP_NAME, package_parts, seconds
+
+PartT = TypeVar("PartT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadServer:
+    """One server of one file, as written and with its defaults."""
+
+    document: Document
+    manifest: schema.Manifest
+    name: str
+
+    @property
+    def written(self) -> schema.Server:
+        return self.manifest.servers[self.name]
+
+    @property
+    def path(self) -> Path:
+        return ("servers", self.name)
+
+    @property
+    def location(self) -> Location:
+        return self.document.key_place(self.path)
+
+    def place(self, *fields: str) -> Location:
+        """Where a field was written: at the server, else in the defaults, else the server itself."""
+        for path in ((*self.path, *fields), ("defaults", *fields)):
+            if self.document.has(path):
+                return self.document.place(path)
+        return self.document.key_place((*self.path, fields[0])) if fields else self.location
+
+    def problem(self, code: str, message: str, hint: str, location: Location) -> Problem:
+        return Problem(code=code, message=message, hint=hint, location=location, server=self.name)
+
+
+def overlaid(base: PartT, over: PartT) -> PartT:
+    """`base` with every field that `over` states."""
+    return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
+
+
+def vm_of(server: ReadServer) -> schema.VirtualMachine:
+    return overlaid(server.manifest.defaults.vm, server.written.vm)
+
+
+def scale_of(server: ReadServer) -> schema.Scale:
+    return overlaid(server.manifest.defaults.scale, server.written.scale)
+
+
+def health_of(server: ReadServer) -> schema.Health:
+    return overlaid(server.manifest.defaults.health, server.written.health)
+
+
+def environment_of(server: ReadServer) -> dict[str, str]:
+    return {**server.manifest.defaults.env, **server.written.env}
+
+
+def _regions(server: ReadServer) -> tuple[str, ...]:
+    for part in (server.written, server.manifest.defaults):
+        if "regions" in part.model_fields_set:
+            return part.regions
+    return server.manifest.fly.regions
+
+
+def server_problems(server: ReadServer) -> Iterator[Problem]:
+    """What is wrong with a server whose fields are each well formed."""
+    yield from _name_problems(server)
+    yield from _size_problems(server)
+    yield from _scale_problems(server)
+    yield from _variable_problems(server)
+    yield from _sops_problems(server)
+
+
+def _name_problems(server: ReadServer) -> Iterator[Problem]:
+    app = f"{server.manifest.fleet}-{server.name}"
+    if len(app) > LONGEST_APP_NAME:
+        message = f"the app name `{app}` has {len(app)} characters; Fly takes at most {LONGEST_APP_NAME}"
+        yield server.problem("name-too-long", message, "shorten the server's or the fleet's name", server.location)
+
+
+def _size_problems(server: ReadServer) -> Iterator[Problem]:
+    vm = vm_of(server)
+    if fault := size_fault(vm.cpu_kind, vm.cpus, vm.memory_mb):
+        yield server.problem("bad-size", fault.message, fault.hint, server.place("vm", fault.field))
+
+
+def _scale_problems(server: ReadServer) -> Iterator[Problem]:
+    scale = scale_of(server)
+    if scale.min > scale.max:
+        message = f"`scale.min` is {scale.min} and `scale.max` only {scale.max}"
+        yield server.problem("bad-scale", message, "raise `max` or lower `min`", server.place("scale", "min"))
+
+
+def _variable_problems(server: ReadServer) -> Iterator[Problem]:
+    for name in sorted(environment_of(server).keys() & server.written.secrets.keys()):
+        message = f"`{name}` is both in `env` and in `secrets`"
+        place = server.document.key_place((*server.path, "secrets", name))
+        yield server.problem("duplicate-variable", message, "keep one of the two", place)
+
+
+def _sops_problems(server: ReadServer) -> Iterator[Problem]:
+    inline = [name for name, value in server.written.secrets.items() if value is not None]
+    if inline and not server.manifest.sops:
+        message = "the file holds encrypted values and no `sops` block, so that nothing can decrypt them"
+        hint = "restore the block from git, or encrypt again with `catwalk secrets set`"
+        place = server.document.place((*server.path, "secrets", inline[0]))
+        yield server.problem("missing-sops-block", message, hint, place)
+
+
+def server_warnings(server: ReadServer) -> Iterator[Problem]:
+    """What works and should still be changed."""
+    if not package_parts(server.written.package).version:
+        message = f"`{server.written.package}` has no version: the newest one runs, today this and tomorrow that"
+        place = server.document.place((*server.path, "package"))
+        yield server.problem("unpinned-package", message, "pin it with `@VERSION`", place)
+
+
+def server_spec(server: ReadServer) -> ServerSpec:
+    """The spec of a server without problems."""
+    written, defaults = server.written, server.manifest.defaults
+    return ServerSpec(
+        fleet=server.manifest.fleet,
+        name=server.name,
+        package=_package(written.package),
+        arguments=written.args,
+        environment=environment_of(server),
+        secrets=tuple(_secrets(server)),
+        regions=_regions(server),
+        guest=_guest(vm_of(server)),
+        scale=_scale(scale_of(server)),
+        health=_health(health_of(server)),
+        entrypoint=written.entrypoint,
+        resolve_as_of=written.resolve_as_of or defaults.resolve_as_of,
+        suspended=written.suspend,
+        description=written.description,
+        location=server.location,
+    )
+
+
+def _package(text: str) -> PackageReference:
+    parts = package_parts(text)
+    return PackageReference(registry=Registry(parts.registry), name=parts.name, version=parts.version)
+
+
+def _secrets(server: ReadServer) -> Iterator[SecretDeclaration]:
+    for name, value in sorted(server.written.secrets.items()):
+        inline = value is not None
+        yield SecretDeclaration(
+            name=name,
+            file=server.document.file if inline else secret_file(server.document.file, server.name, name),
+            inline=inline,
+            location=server.document.key_place((*server.path, "secrets", name)),
+        )
+
+
+def _guest(vm: schema.VirtualMachine) -> Guest:
+    return Guest(cpu_kind=vm.cpu_kind, cpus=vm.cpus, memory_mb=vm.memory_mb)
+
+
+def _scale(scale: schema.Scale) -> Scale:
+    return Scale(
+        minimum=scale.min, maximum=scale.max, idle=IdleAction(scale.idle), idle_after_s=float(seconds(scale.idle_after))
+    )
+
+
+def _health(health: schema.Health) -> HealthPolicy:
+    return HealthPolicy(
+        interval_s=float(seconds(health.interval)),
+        timeout_s=float(seconds(health.timeout)),
+        grace_s=float(seconds(health.grace)),
+    )

@@ -1,0 +1,44 @@
+"""The manifest reference in schemas/README.md says nothing that is not so."""
+
+import re
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from reconciler.errors import InvalidManifests
+from reconciler.sources.manifests import read_manifests
+from schemas.v1.document import json_schema
+
+README = (Path(__file__).parents[2] / "schemas" / "README.md").read_text(encoding="utf-8")
+EXAMPLE = re.compile(r"(?:<!-- refused: (?P<code>[a-z-]+) -->\n)?```yaml\n(?P<text>.*?)```", re.DOTALL)
+EXAMPLES = [(match["code"], match["text"]) for match in EXAMPLE.finditer(README)]
+
+
+def test_the_reference_holds_good_and_bad_examples() -> None:
+    assert sum(code is None for code, _ in EXAMPLES) >= 4
+    assert sum(code is not None for code, _ in EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize("text", [text for code, text in EXAMPLES if code is None])
+def test_an_example_of_the_reference_is_accepted(text) -> None:
+    assert read_manifests({"catwalk.yaml": text.encode()}).specs
+    Draft202012Validator(json_schema()).validate(YAML(typ="safe").load(text))
+
+
+@pytest.mark.parametrize(("code", "text"), [(code, text) for code, text in EXAMPLES if code is not None])
+def test_a_refused_example_of_the_reference_is_refused_for_its_reason(code, text) -> None:
+    with pytest.raises(InvalidManifests) as caught:
+        read_manifests({"catwalk.yaml": text.encode()})
+    assert [problem.code for problem in caught.value.problems] == [code]
+    assert f"`{code}`" in README
+
+
+def test_every_code_of_the_reader_is_documented() -> None:
+    sources = Path(__file__).parents[2] / "reconciler" / "sources"
+    modules = [*sources.glob("manifest*.py"), *sources.glob("yaml*.py")]
+    text = "".join(module.read_text(encoding="utf-8") for module in modules)
+    codes = set(re.findall(r'(?:code=|Final = |\.problem\(|_refusal\(|return )"([a-z0-9]+(?:-[a-z0-9]+)+)"', text))
+    assert len(codes) > 15
+    assert [code for code in sorted(codes) if f"`{code}`" not in README] == []
