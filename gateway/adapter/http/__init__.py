@@ -1,0 +1,1 @@
+"""The HTTP side of the adapter: one endpoint for both eras of MCP, and health."""

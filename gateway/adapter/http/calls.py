@@ -1,0 +1,67 @@
+"""One request of a legacy client on its way to the server and back."""
+
+import json
+from collections.abc import Callable
+
+from gateway.adapter.http.outbox import Outbox, Reply
+from gateway.protocol.errors import REQUEST_CANCELLED, UPSTREAM_LOST, Refusal
+from gateway.protocol.messages import Message, ResponseId, read_meta
+from gateway.protocol.scan import object_members, splice
+
+
+def with_own_ids(message: Message, own_id: int) -> str:
+    """The request with the adapter's id, which also replaces the progress token where the client gave one."""
+    replacements = {message.members["id"]: str(own_id)}
+    if message.raw_progress_token is not None:
+        _, meta = read_meta(message)
+        replacements[meta["progressToken"]] = str(own_id)
+    return splice(message.text, replacements)
+
+
+def with_client_token(notice: Message, raw_token: str) -> str:
+    """A progress notice of the server with the token that its client chose."""
+    params, _ = object_members(notice.text, notice.members["params"].start)
+    return splice(notice.text, {params["progressToken"]: raw_token})
+
+
+def with_client_id(line: bytes, place: ResponseId, raw_id: str) -> bytes:
+    """An answer of the server with the id that its client chose; nothing else of it is read."""
+    return line[: place.start] + raw_id.encode() + line[place.end :]
+
+
+class LegacyCall:
+    """A sink that turns what the server says about one request into replies for one HTTP exchange."""
+
+    def __init__(self, message: Message, outbox: Outbox, on_done: Callable[["LegacyCall"], None]) -> None:
+        assert message.raw_id is not None
+        self.raw_id = message.raw_id
+        self.client_id = message.id_value
+        self.own_id = 0
+        self.outbox = outbox
+        self._raw_token = message.raw_progress_token
+        self._on_done = on_done
+        self._done = False
+
+    def response(self, line: bytes, place: ResponseId) -> None:
+        self._finish(with_client_id(line, place, self.raw_id))
+
+    def notification(self, message: Message) -> None:
+        if message.method != "notifications/progress":
+            self.outbox.offer(Reply(body=message.text.encode()))
+        elif self._raw_token is not None:
+            self.outbox.offer(Reply(body=with_client_token(message, self._raw_token).encode()))
+
+    def lost(self, detail: str) -> None:
+        self._finish(Refusal(code=UPSTREAM_LOST, message=detail).body(self.raw_id))
+
+    def withdraw(self, reason: object) -> None:
+        """End the exchange of a request that its client cancelled and the server left unanswered."""
+        text = f"the request was cancelled: {json.dumps(reason)}" if reason else "the request was cancelled"
+        self._finish(Refusal(code=REQUEST_CANCELLED, message=text).body(self.raw_id))
+
+    def _finish(self, body: bytes) -> None:
+        if self._done:
+            return
+        self._done = True
+        self._on_done(self)
+        self.outbox.offer(Reply(body=body, final=True))

@@ -1,0 +1,105 @@
+"""The ASGI pieces that every handler uses: a request with its headers, bounded bodies, replies, event streams."""
+
+import os
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from gateway.adapter.child import MAX_MESSAGE_BYTES
+
+Scope = MutableMapping[str, object]
+Event = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+JSON_TYPE = (b"content-type", b"application/json")
+EVENT_STREAM_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+KEEP_ALIVE_COMMENT = b": keep-alive\n\n"
+
+
+def _machine_header() -> tuple[tuple[bytes, bytes], ...]:
+    machine = os.environ.get("FLY_MACHINE_ID", "")
+    return ((b"catwalk-machine", machine.encode("latin-1", "replace")),) if machine else ()
+
+
+MACHINE_HEADER = _machine_header()
+"""Names the machine in every answer of the MCP endpoint, so that the gateway can pin a session to it."""
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than sixteen MiB."""
+
+
+class ClientDisconnected(Exception):
+    """The client left before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One HTTP request and the way to answer it. `headers` are (lower-case name, value) pairs, duplicates included."""
+
+    method: str
+    path: str
+    headers: Sequence[tuple[str, str]]
+    receive: Receive
+    send: Send
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, None when absent."""
+        return next((value for each, value in self.headers if each == name), None)
+
+
+def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
+    """Read an ASGI HTTP scope."""
+    raw = cast(Sequence[tuple[bytes, bytes]], scope["headers"])
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    return Exchange(
+        method=cast(str, scope["method"]), path=cast(str, scope["path"]), headers=headers, receive=receive, send=send
+    )
+
+
+async def read_body(exchange: Exchange) -> bytes:
+    """The whole body. Raises BodyTooLarge, ClientDisconnected."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        event = await exchange.receive()
+        if event["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part = cast(bytes, event.get("body", b""))
+        size += len(part)
+        if size > MAX_MESSAGE_BYTES:
+            raise BodyTooLarge
+        parts.append(part)
+        if not event.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def start(exchange: Exchange, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Send the head of a response; every response names the machine."""
+    all_headers = [*headers, *MACHINE_HEADER]
+    await exchange.send({"type": "http.response.start", "status": status, "headers": all_headers})
+
+
+async def write(exchange: Exchange, body: bytes, *, more: bool) -> None:
+    """Send a piece of the body."""
+    await exchange.send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+async def respond(
+    exchange: Exchange, status: int, body: bytes = b"", *, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send a complete response; a body is JSON."""
+    length = (b"content-length", str(len(body)).encode())
+    content_type = (JSON_TYPE,) if body else ()
+    await start(exchange, status, [*content_type, *headers, length])
+    await write(exchange, body, more=False)
+
+
+def event_of(message: bytes) -> bytes:
+    """One server-sent event. A message is one line, so one data field carries it."""
+    return b"data: " + message + b"\n\n"

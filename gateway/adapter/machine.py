@@ -1,0 +1,142 @@
+"""The life of one machine: install, start, prove, serve until told to stop or until it cannot go on.
+
+`/health` is served from the first moment. A permanent failure stays readable there for a while before the process ends
+with the exit code of its cause; a stop lets running calls finish within a bounded time, then ends every process.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+
+from gateway.adapter.causes import AdapterFailure, exit_code
+from gateway.adapter.child import Launch
+from gateway.adapter.handshake import SHARED_PARAMS
+from gateway.adapter.http.app import AdapterApp
+from gateway.adapter.http.legacy import LegacyEndpoint
+from gateway.adapter.http.modern import ModernEndpoint
+from gateway.adapter.http.pool import SessionPool
+from gateway.adapter.http.session import SharedVoice
+from gateway.adapter.launch import prepare_launch
+from gateway.adapter.log import AdapterLog
+from gateway.adapter.options import Options
+from gateway.adapter.readiness import prove, watch
+from gateway.adapter.status import State, Status
+from gateway.adapter.upstream import Upstream
+
+_DRAIN_S = 5
+_KEEP_ALIVE_S = 75
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the machine decides what a signal means."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class Machine:
+    """See the module. Use once: `await Machine(options, log).run(listener)`."""
+
+    def __init__(self, options: Options, log: AdapterLog) -> None:
+        self._options = options
+        self._log = log
+        self._status = Status()
+        self._app = AdapterApp(self._status, options.allowed_origins, log)
+        self._failure: AdapterFailure | None = None
+        self._stop_asked = asyncio.Event()
+
+    async def run(self, listener: socket.socket) -> int:
+        """Serve on a bound socket until the end; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop_asked.set)
+        server = _http_server(self._app)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            tasks.start_soon(self._live_and_stop, server)
+        self._log.event("stopped")
+        return exit_code(self._failure.cause) if self._failure else 0
+
+    async def _live_and_stop(self, server: _Server) -> None:
+        async with anyio.create_task_group() as life:
+            life.start_soon(self._live)
+            await self._stop_asked.wait()
+            self._app.drain()
+            server.should_exit = True
+            await _until(lambda: not server.server_state.tasks, _DRAIN_S)
+            life.cancel_scope.cancel()
+
+    async def _live(self) -> None:
+        """Everything behind the endpoint, until cancelled or failed."""
+        try:
+            launch = await prepare_launch(self._options, self._log)
+            self._status.enter(State.STARTING)
+            await self._run_server(launch)
+        except* AdapterFailure as group:
+            await self._fail(_first(group))
+
+    async def _run_server(self, launch: Launch) -> None:
+        voice = SharedVoice()
+        shared = Upstream(launch, voice, SHARED_PARAMS, self._log)
+        pool = SessionPool(self._options, launch, shared, self._log)
+        voice.sessions = pool.sharing
+        voice.connection = lambda: shared.current.connection if shared.current else None
+        shared.on_restart = pool.restore_shared
+        self._app.connect(LegacyEndpoint(pool), ModernEndpoint(shared), pool.close_streams)
+        async with anyio.create_task_group() as tasks:
+            pool.run_in(tasks)
+            tasks.start_soon(shared.run)
+            tasks.start_soon(pool.sweep_forever)
+            tasks.start_soon(self._prove_then_watch, shared)
+
+    async def _prove_then_watch(self, shared: Upstream) -> None:
+        while True:
+            weakness = await prove(shared)
+            self._status.enter(State.READY, weakness)
+            self._log.event("ready", weakness=weakness)
+            await watch(await shared.live(), self._log)
+            self._status.enter(State.STARTING, "the server ended and is being started again")
+
+    async def _fail(self, failure: AdapterFailure) -> None:
+        self._failure = failure
+        self._status.fail(failure)
+        self._log.event("failed", cause=failure.cause.value, detail=failure.detail)
+        with anyio.move_on_after(self._options.linger_s):
+            await self._stop_asked.wait()
+        self._stop_asked.set()
+
+
+def _http_server(app: AdapterApp) -> _Server:
+    config = uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType] - uvicorn types scopes as closed dictionaries
+        access_log=False,
+        log_config=None,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_DRAIN_S,
+        backlog=_BACKLOG,
+    )
+    return _Server(config)
+
+
+async def _until(holds: Callable[[], bool], limit_s: float) -> None:
+    with anyio.move_on_after(limit_s):
+        while not holds():  # noqa: ASYNC110 - uvicorn keeps its requests in a set and sets no event
+            await anyio.sleep(0.02)
+
+
+def _first(group: BaseExceptionGroup[AdapterFailure]) -> AdapterFailure:
+    """One failure of a group: tasks that failed together report the same server."""
+    for each in group.exceptions:
+        return each if isinstance(each, AdapterFailure) else _first(each)
+    raise AssertionError("an exception group is never empty")

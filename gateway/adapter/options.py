@@ -1,0 +1,125 @@
+"""The command line of the adapter."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from gateway.adapter.package import BadPackage, PackageRef, parse_package
+
+LATEST = "latest"
+PUBLISHED = "published"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?")
+
+
+class SessionMode(Enum):
+    """Whether legacy sessions share one server process.
+
+    `auto` shares it among clients that cannot be asked anything (no elicitation, sampling or roots) and gives every
+    other client a process of its own, because a question of the server can only be attributed there.
+    """
+
+    AUTO = "auto"
+    SHARED = "shared"
+    ISOLATED = "isolated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What one adapter is told. Exactly one of `package` and `command` is set; `arguments` follow the package."""
+
+    host: str
+    port: int
+    workdir: Path | None
+    cache_dir: Path
+    resolve_as_of: str
+    entrypoint: str | None
+    package: PackageRef | None
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    sessions: SessionMode
+    max_children: int
+    max_sessions: int
+    allowed_origins: frozenset[str]
+    linger_s: float
+
+
+def parse_options(arguments: Sequence[str]) -> Options:
+    """Read the command line; ends the process with status 2 and a usage text when it is wrong."""
+    parser = _parser()
+    own, trailing = _split(arguments)
+    parsed = parser.parse_args(own)
+    if not trailing:
+        parser.error("nothing to run: give -- npm:NAME@VERSION, -- pypi:NAME@VERSION, or --exec -- COMMAND")
+    if parsed.command:
+        return _options(parsed, package=None, command=trailing)
+    try:
+        package = parse_package(trailing[0])
+    except BadPackage as error:
+        parser.error(str(error))
+    return _options(parsed, package=package, command=trailing)
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    if "--" not in arguments:
+        return list(arguments), ()
+    place = list(arguments).index("--")
+    return list(arguments[:place]), tuple(arguments[place + 1 :])
+
+
+def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command: tuple[str, ...]) -> Options:
+    return Options(
+        host=parsed.host,
+        port=parsed.port,
+        workdir=parsed.workdir,
+        cache_dir=parsed.cache_dir,
+        resolve_as_of=parsed.resolve_as_of,
+        entrypoint=parsed.entrypoint,
+        package=package,
+        command=() if package else command,
+        arguments=command[1:] if package else (),
+        sessions=SessionMode(parsed.sessions),
+        max_children=parsed.max_children,
+        max_sessions=parsed.max_sessions,
+        allowed_origins=frozenset(parsed.allow_origin),
+        linger_s=parsed.linger,
+    )
+
+
+def _resolve_date(text: str) -> str:
+    if text in {LATEST, PUBLISHED} or _DATE.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is neither latest, published nor a date such as 2026-01-31")
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "catwalk"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gateway.adapter", description=__doc__)
+    add = parser.add_argument
+    add("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - the machine's network is private
+    add("--port", type=int, default=8080, help="TCP port to listen on")
+    add("--workdir", type=Path, help="working directory and HOME of the server")
+    add("--cache-dir", type=Path, default=_default_cache(), help="where packages and runtimes are kept")
+    add(
+        "--resolve-as-of",
+        type=_resolve_date,
+        default=PUBLISHED,
+        help="date for dependencies: published, latest, a date",
+    )
+    add("--entrypoint", help="name of the executable, where the package has several")
+    add("--exec", dest="command", action="store_true", help="run a local command instead of a package")
+    add("--sessions", choices=[mode.value for mode in SessionMode], default="auto", help="processes per legacy session")
+    add("--max-children", type=int, default=16, help="server processes of isolated sessions at once")
+    add("--max-sessions", type=int, default=10_000, help="legacy sessions at once")
+    add(
+        "--allow-origin", action="append", default=[], help="a browser origin that may call, e.g. http://127.0.0.1:6274"
+    )
+    add("--linger", type=float, default=15.0, help="seconds that a permanent failure stays on /health")
+    return parser
