@@ -12,7 +12,7 @@ from typing import Protocol
 from reconciler.core.actions import Action, Outcome, Pass, Plan
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.secret import SecretValue
-from reconciler.core.types import Observation, PackageReference, ProbeResult, Revision, ServerSpec
+from reconciler.core.types import Observation, PackageReference, ProbeResult, Revision, ServerSpec, ServerStatus
 
 ServerSecrets = Mapping[str, SecretValue]
 
@@ -125,6 +125,18 @@ class Prober(Protocol):
         ...
 
 
+class Gate(Protocol):
+    """Decides whether a pass may run at all: the fleet is suspended, or another process leads it."""
+
+    async def check(self) -> None:
+        """Returns when the pass may go on.
+
+        Raises:
+            CatwalkError: it may not, and why.
+        """
+        ...
+
+
 class Reporter(Protocol):
     """Tells readers outside what a pass found. Level-triggered: saying the same thing again changes nothing."""
 
@@ -152,4 +164,8 @@ class Memory(Protocol):
 
     async def owned_apps(self) -> frozenset[str]:
         """Apps that this fleet created or meant to create, and has not destroyed."""
+        ...
+
+    async def statuses(self) -> tuple[ServerStatus, ...]:
+        """The last recorded verdict on every server, so that `since` survives a restart."""
         ...

@@ -1,0 +1,87 @@
+"""The desired state as a value: what the fleet is brought to, and everything that stands against it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.core.manifest_set import ManifestSet
+from reconciler.core.problems import Problem, Remedy
+from reconciler.core.secret import SecretValue
+from reconciler.core.types import DesiredServer, Revision, ServerSpec
+from reconciler.loop.ports import ServerSecrets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A revision whose manifests could be read."""
+
+    revision: Revision
+    manifests: ManifestSet
+    files: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why the newest revision is not the one in force."""
+
+    revision: Revision | None
+    """None when the source did not even tell its newest revision."""
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedServer:
+    """One server of the manifest: resolved, or blocked by a problem, and in any case known by its spec."""
+
+    spec: ServerSpec
+    desired: DesiredServer | None = None
+    secrets: ServerSecrets = field(default_factory=dict[str, SecretValue], repr=False)
+    problem: Problem | None = None
+    warning: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What the fleet is brought to, and everything that stands against it."""
+
+    accepted: Accepted | None
+    """The revision in force; none when no revision could ever be used."""
+    refusal: Refusal | None = None
+    servers: tuple[ResolvedServer, ...] = ()
+
+    @property
+    def specs(self) -> tuple[ServerSpec, ...]:
+        return self.accepted.manifests.specs if self.accepted else ()
+
+    @property
+    def looked_at(self) -> Revision | None:
+        if self.refusal is not None:
+            return self.refusal.revision
+        return self.accepted.revision if self.accepted else None
+
+    @property
+    def resolved(self) -> tuple[DesiredServer, ...]:
+        return tuple(server.desired for server in self.servers if server.desired is not None)
+
+    @property
+    def blocked(self) -> tuple[Problem, ...]:
+        return tuple(server.problem for server in self.servers if server.problem is not None)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(server.warning for server in self.servers if server.warning is not None)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that a reader must know, the whole fleet first."""
+        return (*(self.refusal.problems if self.refusal else ()), *self.blocked)
+
+    @property
+    def secrets(self) -> Mapping[str, ServerSecrets]:
+        """The plaintext, by server."""
+        return {server.spec.name: server.secrets for server in self.servers}
+
+    @property
+    def final(self) -> bool:
+        """Whether only a new commit can change it, so that a health pass may use it again without reading anything."""
+        found = (*self.problems, *self.warnings)
+        return self.accepted is not None and all(problem.remedy is Remedy.FIX_SOURCE for problem in found)

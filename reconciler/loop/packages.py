@@ -1,0 +1,58 @@
+"""Package checks that are remembered for a while, so that a pass does not ask a registry what it just answered.
+
+A version that exists stays; one that does not exist may be published in a minute; a registry that does not answer may
+be back sooner. The answers are kept for as long as each is likely to hold.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from reconciler.core.problems import Problem, Remedy
+from reconciler.core.types import PackageReference, ServerSpec
+from reconciler.errors import CatwalkError
+from reconciler.loop.ports import Clock, PackageCatalog
+
+KEEP_FOUND: Final = timedelta(hours=1)
+KEEP_MISSING: Final = timedelta(minutes=1)
+KEEP_UNANSWERED: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    problem: Problem | None
+    good_until: datetime
+
+
+class PackageChecks:
+    """The catalog with a memory. Answers are kept by package, version and executable."""
+
+    def __init__(self, catalog: PackageCatalog, clock: Clock) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._answers: dict[tuple[PackageReference, str], _Answer] = {}
+
+    async def check(self, spec: ServerSpec) -> Problem | None:
+        """What is wrong with the package of a server; none when it can start.
+
+        A problem whose remedy is to wait says nothing about the package: the registry did not answer.
+        """
+        key = (spec.package, spec.entrypoint)
+        known = self._answers.get(key)
+        if known is None or known.good_until <= self._clock.now():
+            known = await self._ask(spec)
+            self._answers[key] = known
+        return known.problem
+
+    def forget_others(self, specs: tuple[ServerSpec, ...]) -> None:
+        """Drops the answers that no server asks for any more, so that the memory does not grow with the history."""
+        wanted = {(spec.package, spec.entrypoint) for spec in specs}
+        self._answers = {key: answer for key, answer in self._answers.items() if key in wanted}
+
+    async def _ask(self, spec: ServerSpec) -> _Answer:
+        try:
+            await self._catalog.check(spec.package, entrypoint=spec.entrypoint)
+        except CatwalkError as error:
+            keep = KEEP_UNANSWERED if error.problem.remedy is Remedy.WAIT else KEEP_MISSING
+            return _Answer(error.problem, self._clock.now() + keep)
+        return _Answer(None, self._clock.now() + KEEP_FOUND)

@@ -1,0 +1,72 @@
+"""From the newest commit to the revision in force.
+
+What fails here never turns into "nothing is desired". A revision that cannot be used is refused with its problems and
+the last good one stays in force, read from its own files, so that repair goes on. Files of a commit never change, so
+what was accepted once is not read again.
+"""
+
+from dataclasses import dataclass
+
+from reconciler.core.problems import Problem
+from reconciler.core.types import Revision
+from reconciler.errors import CatwalkError
+from reconciler.loop.desired import Accepted, Refusal
+from reconciler.loop.faults import problems_of
+from reconciler.loop.ports import ManifestReader, Memory, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The revision in force, and why it is not the newest one if it is not."""
+
+    accepted: Accepted | None
+    refusal: Refusal | None = None
+
+
+class Revisions:
+    """Chooses the revision in force at each look."""
+
+    def __init__(self, source: Source, read_manifests: ManifestReader, memory: Memory) -> None:
+        self._source = source
+        self._read_manifests = read_manifests
+        self._memory = memory
+        self._newest: Accepted | None = None
+        self._good: Accepted | None = None
+
+    async def choose(self) -> Choice:
+        """The newest revision if it can be used, else the last good one, else none.
+
+        Raises:
+            CatwalkError: the memory cannot say which revision was the last good one.
+        """
+        head: Revision | None = None
+        try:
+            head = await self._source.head()
+            self._newest = await self._read(head)
+        except CatwalkError as error:
+            return await self._fall_back(head, problems_of(error))
+        return Choice(accepted=self._newest)
+
+    async def keep_good(self, accepted: Accepted) -> None:
+        """Makes a revision the one to fall back to. Asking again for the same one costs nothing."""
+        if self._good is None or self._good.revision != accepted.revision:
+            await self._memory.keep_last_good(accepted.revision)
+            self._good = accepted
+
+    async def _fall_back(self, head: Revision | None, problems: tuple[Problem, ...]) -> Choice:
+        good = await self._memory.last_good()
+        if good is None:
+            return Choice(accepted=None, refusal=Refusal(revision=head, problems=problems))
+        try:
+            self._good = await self._read(good)
+        except CatwalkError as error:
+            problems += problems_of(error)
+            return Choice(accepted=None, refusal=Refusal(revision=head, problems=problems))
+        return Choice(accepted=self._good, refusal=Refusal(revision=head, problems=problems))
+
+    async def _read(self, revision: Revision) -> Accepted:
+        for known in (self._newest, self._good):
+            if known is not None and known.revision.commit == revision.commit:
+                return known
+        files = await self._source.files(revision)
+        return Accepted(revision=revision, manifests=self._read_manifests(files), files=files)

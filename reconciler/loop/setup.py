@@ -1,0 +1,56 @@
+"""What a reconciler is built from: its doors and its numbers, each bundled in one value by the wiring."""
+
+from dataclasses import dataclass, field
+
+from reconciler.loop.clock import Pause, pause
+from reconciler.loop.ports import (
+    Clock,
+    Fleet,
+    Gate,
+    ManifestReader,
+    Memory,
+    PackageCatalog,
+    Prober,
+    Reporter,
+    SecretReader,
+    Source,
+)
+from reconciler.loop.progress import Progress, Silence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The doors of a pass. `gates` are asked in order before anything else; the first that refuses ends the pass."""
+
+    source: Source
+    read_manifests: ManifestReader
+    secrets: SecretReader
+    catalog: PackageCatalog
+    fleet: Fleet
+    prober: Prober
+    reporter: Reporter
+    memory: Memory
+    clock: Clock
+    progress: Progress = field(default_factory=Silence)
+    gates: tuple[Gate, ...] = ()
+    pause: Pause = pause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """The numbers of a pass."""
+
+    runner_image: str
+    """The image whose entrypoint is the adapter."""
+    digest_key: bytes = field(repr=False)
+    """Key of the digests by which secrets are compared; see `reconciler.loop.store.digest_key`."""
+    concurrency: int = 8
+    """Servers that are read, changed or probed at the same time. Fly limits calls per action and machine or app, so
+    that servers do not slow each other down; the limit protects this machine and the registries."""
+    look_again_s: float = 1.0
+    """How often the health window looks at servers that are coming up."""
+    window_margin_s: float = 10.0
+    """How much longer than the grace of a server the window waits, so that the verdict `failed` is still seen."""
+    probe_again_s: float = 60.0
+    """How often a server that never sleeps is probed again. One that may sleep is probed only when it has changed:
+    a probe is traffic, and would keep it awake for ever."""

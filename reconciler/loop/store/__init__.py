@@ -1,0 +1,11 @@
+"""The memory of the loop in a database: intents, outcomes, passes, health, the last good revision.
+
+It is a cache with a memory. Losing it costs history and the times since when things are as they are; git and the
+Machines API say the rest. No secret can get in: nothing that is stored has a place for one.
+"""
+
+from reconciler.loop.store.digest_key import digest_key
+from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.store import Store, open_store
+
+__all__ = ["Intent", "PassSummary", "Store", "Transition", "digest_key", "open_store"]

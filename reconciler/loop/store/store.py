@@ -1,0 +1,93 @@
+"""The store: the memory of a pass, and the history for people."""
+
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+
+from reconciler.core.actions import Outcome, Pass, Plan
+from reconciler.core.types import Revision, ServerStatus
+from reconciler.loop.ports import Clock
+from reconciler.loop.store import reads, writes
+from reconciler.loop.store.database import Database, open_database, sqlite_url
+from reconciler.loop.store.records import Intent, PassSummary, Transition
+
+FILE_NAME: Final = "catwalk.db"
+
+
+async def open_store(state_dir: Path, clock: Clock, *, url: str = "") -> "Store":
+    """Opens the store, brings its schema up to date, and makes it if it is not there.
+
+    Args:
+        state_dir: where the SQLite file is, if `url` is empty.
+        clock: the time of intents.
+        url: a database of its own, as a SQLAlchemy URL.
+
+    Raises:
+        EnvironmentFault: the database cannot be used; says what to do and what it costs.
+        Unavailable: it does not answer now.
+    """
+    database = await anyio.to_thread.run_sync(open_database, url or sqlite_url(state_dir / FILE_NAME))
+    return Store(database, clock)
+
+
+class Store:
+    """Implements `reconciler.loop.ports.Memory`. Every method is one transaction; errors are those of `Database`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def close(self) -> None:
+        self._database.close()
+
+    async def next_number(self) -> int:
+        return await self._database.write(writes.next_number)
+
+    async def record_intents(self, number: int, plan: Plan) -> None:
+        now = self._clock.now()
+        await self._database.write(lambda connection: writes.write_intents(connection, number, plan, now))
+
+    async def record_outcome(self, number: int, outcome: Outcome) -> None:
+        await self._database.write(lambda connection: writes.write_outcome(connection, number, outcome))
+
+    async def record_pass(self, finished: Pass) -> None:
+        """Keeps a pass and its verdicts. Health passes that changed nothing are kept only until the next pass."""
+        await self._database.write(lambda connection: writes.write_pass(connection, finished))
+
+    async def keep_last_good(self, revision: Revision) -> None:
+        now = self._clock.now()
+        await self._database.write(lambda connection: writes.write_good_revision(connection, revision, now))
+
+    async def last_good(self) -> Revision | None:
+        return await self._database.read(reads.read_good_revision)
+
+    async def owned_apps(self) -> frozenset[str]:
+        return await self._database.read(reads.read_owned_apps)
+
+    async def statuses(self) -> tuple[ServerStatus, ...]:
+        """The last verdicts, by name."""
+        return await self._database.read(reads.read_statuses)
+
+    async def latest_pass(self) -> Pass | None:
+        """The newest pass; none before the first one."""
+        return await self._database.read(lambda connection: reads.read_pass(connection, None))
+
+    async def pass_by_number(self, number: int) -> Pass | None:
+        """One pass; none when there is none of that number, or not any more."""
+        return await self._database.read(lambda connection: reads.read_pass(connection, number))
+
+    async def history(self, *, limit: int = 50, commit: str = "") -> tuple[PassSummary, ...]:
+        """Passes, newest first; of one commit if it is given in full."""
+        return await self._database.read(lambda connection: reads.read_history(connection, limit, commit))
+
+    async def transitions(self, server: str = "", *, limit: int = 50) -> tuple[Transition, ...]:
+        """Changes of state, newest first; of one server if it is named."""
+        return await self._database.read(lambda connection: reads.read_transitions(connection, server, limit))
+
+    async def open_intents(self) -> tuple[Intent, ...]:
+        """Actions that were announced and whose outcome is unknown: the process ended in the middle of them.
+
+        The next pass that plans looks at what came of them and closes them.
+        """
+        return await self._database.read(reads.read_open_intents)

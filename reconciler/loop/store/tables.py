@@ -1,0 +1,85 @@
+"""The tables, in the words of SQLAlchemy Core. The migrations make them; a test holds the two together.
+
+Values of the core are stored whole as documents, beside the few columns that are searched or sorted by. Times are
+ISO 8601 text in UTC with microseconds, which sorts as time does, on SQLite and PostgreSQL alike.
+"""
+
+from typing import Final
+
+from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
+
+metadata: Final = MetaData()
+
+counters: Final = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+passes: Final = Table(
+    "passes",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("trigger", String(16), nullable=False),
+    Column("started_at", String(40), nullable=False),
+    Column("finished_at", String(40), nullable=False),
+    Column("commit", String(80), nullable=False),
+    Column("applied_commit", String(80), nullable=False),
+    Column("actions", Integer, nullable=False),
+    Column("problems", Integer, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("quiet", Boolean, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("ix_passes_commit", "commit"),
+)
+
+intents: Final = Table(
+    "intents",
+    metadata,
+    Column("pass_number", Integer, primary_key=True, autoincrement=False),
+    Column("action_key", String(64), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("server", String(128), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("recorded_at", String(40), nullable=False),
+    Column("outcome", String(16), nullable=False, server_default=""),
+    Column("outcome_document", Text, nullable=False, server_default=""),
+    Index("ix_intents_outcome", "outcome"),
+)
+
+servers: Final = Table(
+    "servers",
+    metadata,
+    Column("server", String(128), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+transitions: Final = Table(
+    "transitions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("server", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("cause", String(40), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("revision", String(80), nullable=False),
+    Index("ix_transitions_server", "server", "id"),
+)
+
+good_revisions: Final = Table(
+    "good_revisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("commit", String(80), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("kept_at", String(40), nullable=False),
+)
+
+owned_apps: Final = Table(
+    "owned_apps",
+    metadata,
+    Column("app", String(128), primary_key=True),
+    Column("server", String(128), nullable=False),
+)

@@ -1,0 +1,159 @@
+"""What is written, as functions from a connection in a transaction.
+
+Each leaves the tables consistent with each other.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from reconciler.core.actions import Action, DestroyApp, Outcome, Pass, Plan
+from reconciler.core.types import OutcomeKind, Revision, ServerStatus, Trigger
+from reconciler.errors import InternalFault
+from reconciler.loop.store.documents import to_document
+from reconciler.loop.store.reads import read_statuses
+from reconciler.loop.store.tables import counters, good_revisions, intents, owned_apps, passes, servers, transitions
+
+KEPT_PASSES: Final = 500
+KEPT_TRANSITIONS: Final = 10_000
+KEPT_GOOD_REVISIONS: Final = 50
+UNKNOWN: Final = ""
+"""The outcome of an intent until somebody records one."""
+SUPERSEDED: Final = "superseded"
+"""The outcome of an intent that a later pass looked behind: that pass saw what had come of it, and planned anew."""
+
+
+def time_text(time: datetime) -> str:
+    """ISO 8601 in UTC with microseconds always, so that text sorts as time does."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def next_number(connection: Connection) -> int:
+    """Counts passes. A number is never given twice, also when the pass was never recorded."""
+    known = connection.execute(select(counters.c.value).where(counters.c.name == "passes")).scalar()
+    number = 1 if known is None else int(known) + 1
+    if known is None:
+        connection.execute(insert(counters).values(name="passes", value=number))
+    else:
+        connection.execute(update(counters).where(counters.c.name == "passes").values(value=number))
+    return number
+
+
+def write_intents(connection: Connection, number: int, plan: Plan, now: datetime) -> None:
+    rows = [
+        {
+            "pass_number": number,
+            "action_key": action_key(action),
+            "position": position,
+            "server": action.server,
+            "action": to_document(action),
+            "recorded_at": time_text(now),
+        }
+        for position, action in enumerate(plan.actions)
+    ]
+    if rows:
+        connection.execute(insert(intents), rows)
+    _own(connection, {action.app: action.server for action in plan.actions if not isinstance(action, DestroyApp)})
+
+
+def action_key(action: Action) -> str:
+    """The same action has the same key, so that its outcome finds its intent."""
+    return hashlib.sha256(to_document(action).encode("utf-8")).hexdigest()
+
+
+def _own(connection: Connection, apps: Mapping[str, str]) -> None:
+    known = set(connection.execute(select(owned_apps.c.app)).scalars())
+    rows = [{"app": app, "server": server} for app, server in sorted(apps.items()) if app not in known]
+    if rows:
+        connection.execute(insert(owned_apps), rows)
+
+
+def write_outcome(connection: Connection, number: int, outcome: Outcome) -> None:
+    intent = (intents.c.pass_number == number) & (intents.c.action_key == action_key(outcome.action))
+    values: dict[str, Any] = {"outcome": outcome.kind.value, "outcome_document": to_document(outcome)}
+    if connection.execute(update(intents).where(intent).values(values)).rowcount != 1:
+        raise InternalFault("outcome-without-intent", f"pass {number} did something that it had not announced")
+    done = outcome.kind in {OutcomeKind.APPLIED, OutcomeKind.ADOPTED}
+    if done and isinstance(outcome.action, DestroyApp):
+        connection.execute(delete(owned_apps).where(owned_apps.c.app == outcome.action.app))
+
+
+def write_good_revision(connection: Connection, revision: Revision, now: datetime) -> None:
+    row = {"commit": revision.commit, "document": to_document(revision), "kept_at": time_text(now)}
+    connection.execute(insert(good_revisions).values(row))
+    newest = connection.execute(select(func.max(good_revisions.c.id))).scalar_one()
+    connection.execute(delete(good_revisions).where(good_revisions.c.id <= newest - KEPT_GOOD_REVISIONS))
+
+
+def write_pass(connection: Connection, finished: Pass) -> None:
+    """The pass, the verdicts with their transitions, and the end of intents that this pass looked behind."""
+    changed = _write_statuses(connection, finished)
+    quiet = finished.trigger is Trigger.HEALTH and not finished.outcomes and not changed
+    connection.execute(delete(passes).where((passes.c.number == finished.number) | passes.c.quiet))
+    connection.execute(insert(passes).values(_pass_row(finished, quiet=quiet)))
+    if finished.plan is not None:
+        older = (intents.c.pass_number < finished.number) & (intents.c.outcome == UNKNOWN)
+        connection.execute(update(intents).where(older).values(outcome=SUPERSEDED))
+    _trim(connection, finished.number)
+
+
+def _pass_row(finished: Pass, *, quiet: bool) -> dict[str, Any]:
+    return {
+        "number": finished.number,
+        "trigger": finished.trigger.value,
+        "started_at": time_text(finished.started_at),
+        "finished_at": time_text(finished.finished_at),
+        "commit": finished.revision.commit if finished.revision else "",
+        "applied_commit": finished.applied_revision.commit if finished.applied_revision else "",
+        "actions": len(finished.plan.actions) if finished.plan else 0,
+        "problems": len(finished.problems),
+        "settled": finished.settled,
+        "quiet": quiet,
+        "document": to_document(finished),
+    }
+
+
+def _write_statuses(connection: Connection, finished: Pass) -> bool:
+    """Whether any verdict changed. Only what changed is written: most passes change nothing."""
+    before = {status.server: status for status in read_statuses(connection)}
+    after = {status.server: status for status in finished.statuses}
+    changed = [status for name, status in after.items() if before.get(name) != status]
+    gone = before.keys() - after.keys()
+    replaced = [*gone, *(status.server for status in changed if status.server in before)]
+    for name in replaced:
+        connection.execute(delete(servers).where(servers.c.server == name))
+    if changed:
+        rows = [{"server": status.server, "document": to_document(status)} for status in changed]
+        connection.execute(insert(servers), rows)
+    moved = [status for status in changed if _moved(before.get(status.server), status)]
+    if moved:
+        connection.execute(insert(transitions), [_transition_row(status, finished) for status in moved])
+    return bool(changed or gone)
+
+
+def _moved(before: ServerStatus | None, after: ServerStatus) -> bool:
+    return before is None or (before.state, before.cause) != (after.state, after.cause)
+
+
+def _transition_row(status: ServerStatus, finished: Pass) -> dict[str, Any]:
+    return {
+        "server": status.server,
+        "state": status.state.value,
+        "cause": status.cause.value if status.cause else "",
+        "detail": status.detail,
+        "at": time_text(status.since or finished.finished_at),
+        "revision": status.revision,
+    }
+
+
+def _trim(connection: Connection, newest: int) -> None:
+    """Keeps the history from growing for ever. Open intents are kept, however old."""
+    oldest = newest - KEPT_PASSES
+    connection.execute(delete(passes).where(passes.c.number <= oldest))
+    connection.execute(delete(intents).where((intents.c.pass_number <= oldest) & (intents.c.outcome != UNKNOWN)))
+    last = connection.execute(select(func.max(transitions.c.id))).scalar()
+    if last is not None:
+        connection.execute(delete(transitions).where(transitions.c.id <= last - KEPT_TRANSITIONS))

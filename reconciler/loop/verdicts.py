@@ -1,0 +1,98 @@
+"""Verdicts on a whole fleet, and what they remember of the verdicts before.
+
+A verdict is pure and knows no yesterday. Here `since` is carried on for as long as a server stays in its state, a
+sleeping server keeps the tools that it showed when it was awake, and where the Machines API gave only part of the
+picture the last verdict stands: a machine that was not listed is not a machine that is gone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from reconciler.core.actions import Outcome
+from reconciler.core.problems import Problem
+from reconciler.core.redact import Redactor
+from reconciler.core.types import Observation, ObservedMachine, ServerSpec, ServerState, ServerStatus
+from reconciler.core.verdict import Evidence, verdict
+from reconciler.loop.desired import Desired, ResolvedServer
+from reconciler.loop.probes import Probes
+
+Machines = Mapping[str, tuple[ObservedMachine, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """Everything that verdicts are passed on, but the time and the probes."""
+
+    desired: Desired
+    observation: Observation
+    outcomes: tuple[Outcome, ...] = ()
+    previous: Mapping[str, ServerStatus]
+    """The last verdicts, by server."""
+
+
+def machines_by_app(desired: Desired, observation: Observation) -> Machines:
+    """Machines of this fleet, by app. Foreign ones prove nothing about a server of ours."""
+    fleet = desired.accepted.manifests.fleet if desired.accepted else ""
+    found: dict[str, list[ObservedMachine]] = {}
+    for machine in observation.machines:
+        if machine.fleet == fleet and machine.server:
+            found.setdefault(machine.app, []).append(machine)
+    return {app: tuple(machines) for app, machines in found.items()}
+
+
+def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerStatus, ...]:
+    """One status for each server of the manifest, in its order."""
+    machines = machines_by_app(scene.desired, scene.observation)
+    outcomes: dict[str, list[Outcome]] = {}
+    for outcome in scene.outcomes:
+        outcomes.setdefault(outcome.action.app, []).append(outcome)
+    return tuple(
+        _judge(
+            server,
+            Evidence(
+                machines=machines.get(server.spec.app, ()),
+                probe=probes.result(server.spec),
+                outcomes=tuple(outcomes.get(server.spec.app, ())),
+                blocked=server.problem,
+            ),
+            scene,
+            now=now,
+        )
+        for server in scene.desired.servers
+    )
+
+
+def _judge(server: ResolvedServer, evidence: Evidence, scene: Scene, *, now: datetime) -> ServerStatus:
+    previous = scene.previous.get(server.spec.name)
+    if previous is not None and not evidence.machines and not scene.observation.complete:
+        return previous
+    status = verdict(server.spec, evidence, now=now)
+    status = replace(status, problem=_placed(status.problem, server.spec))
+    return _remember(_redacted(status, Redactor(server.secrets.values())), previous)
+
+
+def _placed(problem: Problem | None, spec: ServerSpec) -> Problem | None:
+    return replace(problem, server=spec.name) if problem is not None else None
+
+
+def _remember(status: ServerStatus, previous: ServerStatus | None) -> ServerStatus:
+    if previous is None:
+        return status
+    if (status.state, status.cause) == (previous.state, previous.cause):
+        status = replace(status, since=previous.since)
+    if status.state is ServerState.IDLE and not status.tools and status.machine_id == previous.machine_id:
+        status = replace(status, tools=previous.tools)
+    return status
+
+
+def _redacted(status: ServerStatus, redact: Redactor) -> ServerStatus:
+    """Servers print their environment into their health page and their errors."""
+    problem = status.problem
+    if problem is not None:
+        problem = replace(problem, message=redact(problem.message), hint=redact(problem.hint))
+    return replace(status, detail=redact(status.detail), problem=problem, tools=tuple(map(redact, status.tools)))
+
+
+def by_server(statuses: Iterable[ServerStatus]) -> dict[str, ServerStatus]:
+    return {status.server: status for status in statuses}

@@ -1,0 +1,105 @@
+"""The loop itself: passes as they are asked for, the ticks that ask, and the poll of the source, in one task group."""
+
+from typing import Final
+
+import anyio
+import structlog
+
+from reconciler.core.actions import Pass
+from reconciler.core.types import Trigger
+from reconciler.loop.faults import crashed, stack_of
+from reconciler.loop.live import LiveState
+from reconciler.loop.passes import Reconciler
+from reconciler.loop.poll import SourcePoll
+from reconciler.loop.queue import Closed, Turn, WakeQueue
+from reconciler.loop.schedule import Schedule, ScheduleSettings, Tick
+from reconciler.loop.setup import Ports
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
+
+FIRST_BACK_OFF_S: Final = 1.0
+LONGEST_BACK_OFF_S: Final = 60.0
+
+
+class Worker:
+    """Runs the passes of one fleet until it is stopped."""
+
+    def __init__(self, reconciler: Reconciler, ports: Ports, live: LiveState, settings: ScheduleSettings) -> None:
+        self.queue = WakeQueue()
+        self._reconciler = reconciler
+        self._live = live
+        self._pause = ports.pause
+        self._poll = SourcePoll(ports.source, self.queue)
+        self._poll_due = anyio.Event()
+        self._crashes = 0
+        self._schedule = Schedule(self._ticks(settings))
+
+    def wake(self, trigger: Trigger) -> None:
+        """Asks for a pass: a webhook came, a person asked. Returns at once."""
+        self.queue.wake(trigger)
+
+    def stop(self) -> None:
+        """Lets the actions that run come to their end, begins nothing more, and makes `run` return."""
+        self.queue.close()
+
+    async def run(self) -> None:
+        """Runs a first pass at once and then one for every wake; returns after `stop`."""
+        self.queue.wake(Trigger.START)
+        async with self._schedule.running(), anyio.create_task_group() as group:
+            group.start_soon(self._follow_source)
+            await self._run_passes()
+            group.cancel_scope.cancel()
+
+    async def _run_passes(self) -> None:
+        try:
+            while True:
+                async with self.queue.turn() as turn:
+                    await self._run_pass(turn)
+        except Closed:
+            return
+
+    async def _run_pass(self, turn: Turn) -> None:
+        finished = await self._reconciler.run_pass(turn.trigger, woken=turn.woken)
+        self._poll.begin(finished.revision)
+        self._live.next_pass_at = self._schedule.next_at
+        await self._back_off(finished, turn)
+
+    async def _back_off(self, finished: Pass, turn: Turn) -> None:
+        """After a crash the loop waits ever longer before it tries the same again; a new commit is tried at once."""
+        if not crashed(finished.problems):
+            self._crashes = 0
+            return
+        wait_s = min(FIRST_BACK_OFF_S * 2**self._crashes, LONGEST_BACK_OFF_S)
+        self._crashes += 1
+        log.warning("pass-backs-off", number=finished.number, wait_s=wait_s)
+        await self._pause(turn.pressed, wait_s)
+        self.queue.wake(turn.trigger)
+
+    async def _follow_source(self) -> None:
+        while True:
+            await self._poll_due.wait()
+            self._poll_due = anyio.Event()
+            try:
+                await self._poll.look()
+            except Exception as error:  # noqa: BLE001  # A broken poll must not end the loop: ticks still look.
+                log.error("poll-crashed", fault=type(error).__name__, stack=stack_of(error))
+
+    def _ask_for_poll(self) -> None:
+        self._poll_due.set()
+
+    def _ticks(self, settings: ScheduleSettings) -> tuple[Tick, ...]:
+        return (
+            Tick(
+                name="poll",
+                every_s=settings.poll_s,
+                jitter_s=settings.poll_jitter_s,
+                act=self._ask_for_poll,
+            ),
+            Tick(name="health", every_s=settings.health_s, act=lambda: self.queue.wake(Trigger.HEALTH)),
+            Tick(
+                name="resync",
+                every_s=settings.resync_s,
+                jitter_s=settings.resync_jitter_s,
+                act=lambda: self.queue.wake(Trigger.POLL),
+            ),
+        )

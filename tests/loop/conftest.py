@@ -1,0 +1,430 @@
+"""A small world for the loop: in-memory doubles of our own ports, with faults that a test switches on.
+
+The doubles keep state as the real doors do (machines that exist stay, a name is taken once), so that a test can ask
+what became of the world after several passes. Time moves only when the loop waits or a test says so.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from reconciler.core.actions import (
+    Action,
+    AllocateAddress,
+    Create,
+    CreateApp,
+    Destroy,
+    DestroyApp,
+    Outcome,
+    Pass,
+    Plan,
+    SetSecrets,
+    Start,
+    Stop,
+    Update,
+)
+from reconciler.core.manifest_set import ManifestSet
+from reconciler.core.problems import Location, Problem
+from reconciler.core.secret import SecretValue
+from reconciler.core.types import (
+    Check,
+    CheckState,
+    MachineState,
+    Observation,
+    ObservedApp,
+    ObservedMachine,
+    OutcomeKind,
+    PackageReference,
+    ProbeResult,
+    Registry,
+    Revision,
+    SecretDeclaration,
+    ServerSpec,
+    ServerStatus,
+    Trigger,
+)
+from reconciler.errors import CatwalkError, InvalidManifests
+from reconciler.loop.passes import Reconciler
+from reconciler.loop.ports import ServerSecrets
+from reconciler.loop.progress import ProgressEvent
+from reconciler.loop.setup import PassSettings, Ports
+
+EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
+CANARY = "canary-5b1f0e"
+
+
+class ManualClock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = EPOCH
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+@dataclass
+class FakeSource:
+    """Commits by name. `head_error` and `files_error` are raised while they are set."""
+
+    newest: str = "one"
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    head_error: Exception | None = None
+    files_error: Exception | None = None
+    reads: list[str] = field(default_factory=list)
+
+    async def head(self) -> Revision:
+        await anyio.lowlevel.checkpoint()
+        if self.head_error is not None:
+            raise self.head_error
+        return revision(self.newest)
+
+    async def files(self, wanted: Revision) -> Mapping[str, bytes]:
+        await anyio.lowlevel.checkpoint()
+        self.reads.append(wanted.subject)
+        if self.files_error is not None:
+            raise self.files_error
+        return self.commits[wanted.subject]
+
+
+def revision(name: str) -> Revision:
+    return Revision(commit=hashlib.sha1(name.encode()).hexdigest(), branch="main", source="/repository", subject=name)
+
+
+def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
+    """Each word of the one manifest is a server; a word with `=` asks for a secret; `!` breaks the file."""
+    words = files["catwalk.yaml"].decode().split()
+    if "!" in words:
+        problem = Problem(
+            code="unknown-key", message="unknown key", location=Location(file="catwalk.yaml", line=3, column=5)
+        )
+        raise InvalidManifests((problem, replace(problem, code="no-package", message="no package")))
+    return ManifestSet(fleet="acme", organization="acme", specs=tuple(spec(word) for word in sorted(words)))
+
+
+def spec(word: str) -> ServerSpec:
+    name, _, rest = word.partition("=")
+    secret = SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True)
+    package, _, version = rest.partition("@")
+    return ServerSpec(
+        fleet="acme",
+        name=name,
+        package=PackageReference(registry=Registry.PYPI, name=name, version=version or "1"),
+        secrets=(secret,) if package == "secret" else (),
+        suspended=package == "suspended",
+        location=Location(file="catwalk.yaml", line=7),
+    )
+
+
+@dataclass
+class FakeSecrets:
+    errors: dict[str, Exception] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
+    value: str = CANARY
+
+    async def read(self, wanted: ServerSpec, files: Mapping[str, bytes]) -> ServerSecrets:
+        await anyio.lowlevel.checkpoint()
+        assert "catwalk.yaml" in files
+        self.reads.append(wanted.name)
+        if wanted.name in self.errors:
+            raise self.errors[wanted.name]
+        return {name: SecretValue(self.value) for name in wanted.secret_names}
+
+
+@dataclass
+class FakeCatalog:
+    errors: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    async def check(self, reference: PackageReference, *, entrypoint: str = "") -> None:
+        await anyio.lowlevel.checkpoint()
+        assert not entrypoint
+        self.asked.append(reference.name)
+        if reference.name in self.errors:
+            raise self.errors[reference.name]
+
+
+@dataclass
+class FakeFleet:
+    """Machines that become healthy `boot_s` seconds after they were created or updated."""
+
+    clock: ManualClock
+    boot_s: float = 3.0
+    apps: set[str] = field(default_factory=set)
+    machines: dict[str, ObservedMachine] = field(default_factory=dict)
+    applied: list[Action] = field(default_factory=list)
+    secrets: dict[str, list[str]] = field(default_factory=dict)
+    incomplete: str = ""
+    observe_error: Exception | None = None
+    failing: dict[str, Exception | Problem] = field(default_factory=dict)
+    """By the class name of an action, or `Class server`."""
+    output: str = '{"state": "installing", "cause": null, "detail": "fetching"}'
+    before_apply: Callable[[Action], None] = lambda _: None
+    running: int = 0
+    most_running: int = 0
+
+    async def observe(self) -> Observation:
+        await anyio.lowlevel.checkpoint()
+        if self.observe_error is not None:
+            raise self.observe_error
+        apps = tuple(ObservedApp(name=name) for name in sorted(self.apps))
+        machines = tuple(self._seen(machine) for machine in self.machines.values())
+        return Observation(
+            apps=apps, machines=machines, complete=not self.incomplete, incomplete_reason=self.incomplete
+        )
+
+    def _seen(self, machine: ObservedMachine) -> ObservedMachine:
+        assert machine.updated_at is not None
+        ready = self.clock.now() - machine.updated_at >= timedelta(seconds=self.boot_s)
+        check = Check(
+            name="health",
+            state=CheckState.PASSING if ready else CheckState.CRITICAL,
+            output='{"state": "ready"}' if ready else self.output,
+        )
+        awake = machine.state is MachineState.STARTED
+        return replace(machine, checks=(check,) if awake else ())
+
+    async def apply(self, action: Action, *, secrets: ServerSecrets, revision: Revision) -> Outcome:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            for _ in range(3):
+                await anyio.lowlevel.checkpoint()
+            self.before_apply(action)
+            return self._apply(action, secrets, revision)
+        finally:
+            self.running -= 1
+
+    def _apply(self, action: Action, secrets: ServerSecrets, revision: Revision) -> Outcome:
+        kind = type(action).__name__
+        fault = self.failing.get(f"{kind} {action.server}") or self.failing.get(kind)
+        if isinstance(fault, Problem):
+            return Outcome(action=action, kind=OutcomeKind.FAILED, detail=fault.message, problem=fault)
+        if fault is not None:
+            raise fault
+        self.applied.append(action)
+        self._change(action, revision)
+        if isinstance(action, SetSecrets):
+            self.secrets[action.app] = [value.reveal() for value in secrets.values()]
+        return Outcome(action=action, kind=OutcomeKind.APPLIED)
+
+    def _change(self, action: Action, revision: Revision) -> None:
+        match action:
+            case CreateApp():
+                self.apps.add(action.app)
+            case Create():
+                assert action.app in self.apps, "a machine needs its app"
+                assert all(found.name != action.machine.name for found in self.machines.values()), "the name is taken"
+                self._put(action.machine.name, action, revision)
+            case Update():
+                self._put(action.machine.name, action, revision)
+            case Start():
+                self._set(action.machine_id, MachineState.STARTED)
+            case Stop():
+                self._set(action.machine_id, MachineState.STOPPED)
+            case Destroy():
+                self.machines = {key: found for key, found in self.machines.items() if found.id != action.machine_id}
+            case DestroyApp():
+                self.machines = {key: found for key, found in self.machines.items() if found.app != action.app}
+                self.apps.discard(action.app)
+            case AllocateAddress() | SetSecrets():
+                pass
+
+    def _put(self, name: str, action: Create | Update, revision: Revision) -> None:
+        machine = action.machine
+        self.machines[name] = ObservedMachine(
+            app=machine.app,
+            id=hashlib.sha256(name.encode()).hexdigest()[:14],
+            name=name,
+            state=MachineState.STARTED,
+            region=machine.region,
+            instance_id=machine.digest[:8],
+            fleet="acme",
+            server=machine.server,
+            digest=machine.digest,
+            revision=revision.commit,
+            config=machine.config,
+            updated_at=self.clock.now(),
+        )
+
+    def _set(self, machine_id: str, state: MachineState) -> None:
+        for name, found in self.machines.items():
+            if found.id == machine_id:
+                self.machines[name] = replace(found, state=state)
+
+    def change(self, name: str, **changes: object) -> None:
+        """Something happens to a machine from outside."""
+        self.machines[name] = replace(self.machines[name], **changes)  # type: ignore[arg-type]  # Tests name fields.
+
+
+@dataclass
+class FakeProber:
+    results: dict[str, ProbeResult] = field(default_factory=dict)
+    probed: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def probe(self, app: str) -> ProbeResult:
+        await anyio.lowlevel.checkpoint()
+        self.probed.append(app)
+        if self.error is not None:
+            raise self.error
+        return self.results.get(app, ProbeResult(answered=True, tools=("get_time",)))
+
+
+@dataclass
+class FakeReporter:
+    reported: list[Pass] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def report(self, finished: Pass) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.reported.append(finished)
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class FakeMemory:
+    """What the store keeps, in lists, in the order in which it was told."""
+
+    number: int = 0
+    diary: list[tuple[str, object]] = field(default_factory=list)
+    good: list[Revision] = field(default_factory=list)
+    apps: set[str] = field(default_factory=set)
+    known: tuple[ServerStatus, ...] = ()
+    failing: dict[str, Exception] = field(default_factory=dict)
+
+    def _enter(self, name: str, value: object = None) -> None:
+        if name in self.failing:
+            raise self.failing[name]
+        self.diary.append((name, value))
+
+    async def next_number(self) -> int:
+        self._enter("number")
+        self.number += 1
+        return self.number
+
+    async def record_intents(self, number: int, plan: Plan) -> None:
+        assert number == self.number
+        self._enter("intents", plan)
+        self.apps |= {action.app for action in plan.actions}
+
+    async def record_outcome(self, number: int, outcome: Outcome) -> None:
+        assert number == self.number
+        self._enter("outcome", outcome)
+        if isinstance(outcome.action, DestroyApp) and outcome.kind is OutcomeKind.APPLIED:
+            self.apps.discard(outcome.action.app)
+
+    async def record_pass(self, finished: Pass) -> None:
+        self._enter("pass", finished)
+        self.known = finished.statuses
+
+    async def last_good(self) -> Revision | None:
+        self._enter("last good")
+        return self.good[-1] if self.good else None
+
+    async def keep_last_good(self, revision: Revision) -> None:
+        self._enter("keep", revision)
+        self.good.append(revision)
+
+    async def owned_apps(self) -> frozenset[str]:
+        self._enter("owned")
+        return frozenset(self.apps)
+
+    async def statuses(self) -> tuple[ServerStatus, ...]:
+        self._enter("statuses")
+        return self.known
+
+
+@dataclass
+class Ear:
+    """Remembers what it heard."""
+
+    events: list[ProgressEvent] = field(default_factory=list)
+
+    def on_event(self, event: ProgressEvent) -> None:
+        self.events.append(event)
+
+    def heard(self, kind: type) -> list[ProgressEvent]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class World:
+    """All the doubles together, and the reconciler between them."""
+
+    canary = CANARY
+    settings = PassSettings(runner_image="runner:1", digest_key=b"k" * 32)
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.source = FakeSource()
+        self.secrets = FakeSecrets()
+        self.catalog = FakeCatalog()
+        self.fleet = FakeFleet(clock=self.clock)
+        self.prober = FakeProber()
+        self.reporter = FakeReporter()
+        self.memory = FakeMemory()
+        self.ear = Ear()
+        self.pauses: list[float] = []
+        self.on_pause: Callable[[], None] = lambda: None
+        self.ports = Ports(
+            source=self.source,
+            read_manifests=read_manifests,
+            secrets=self.secrets,
+            catalog=self.catalog,
+            fleet=self.fleet,
+            prober=self.prober,
+            reporter=self.reporter,
+            memory=self.memory,
+            clock=self.clock,
+            progress=self.ear,
+            pause=self.pause,
+        )
+        self.restart()
+
+    def restart(self) -> None:
+        """The process ends and another begins, with the memory of the first."""
+        self.reconciler = Reconciler(self.ports, self.settings)
+
+    async def pause(self, event: anyio.Event, timeout_s: float) -> bool:
+        await anyio.lowlevel.checkpoint()
+        assert len(self.pauses) < 1_000, "the loop waits for ever"
+        self.pauses.append(timeout_s)
+        self.clock.advance(timeout_s)
+        self.on_pause()
+        return event.is_set()
+
+    def commit(self, name: str, manifest: str) -> Revision:
+        self.source.commits[name] = {"catwalk.yaml": manifest.encode()}
+        self.source.newest = name
+        return revision(name)
+
+    async def run(self, trigger: Trigger = Trigger.COMMIT, **options: object) -> Pass:
+        return await self.reconciler.run_pass(trigger, **options)  # type: ignore[arg-type]  # Passed through.
+
+    def states(self, finished: Pass) -> dict[str, str]:
+        return {status.server: status.state.value for status in finished.statuses}
+
+    def done(self) -> list[str]:
+        return [f"{type(action).__name__} {action.server}" for action in self.fleet.applied]
+
+    def error(self, kind: type[CatwalkError], code: str = "broken", message: str = "it is broken") -> CatwalkError:
+        return kind(code, message)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def codes() -> Callable[[Sequence[Problem]], list[str]]:
+    return lambda problems: [problem.code for problem in problems]
