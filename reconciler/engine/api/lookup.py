@@ -1,0 +1,63 @@
+"""Finds what a path names, or refuses."""
+
+from dataclasses import dataclass
+
+from reconciler.engine import refusals
+from reconciler.engine.api.exchange import ApiRequest
+from reconciler.engine.clock import Clock
+from reconciler.engine.inventory import Inventory
+from reconciler.engine.keeper import Keeper
+from reconciler.engine.logbook import LogBook
+from reconciler.engine.operations import Operations
+from reconciler.engine.records import App, Machine
+from reconciler.engine.settings import EngineSettings
+
+LEASE_HEADER = "fly-machine-lease-nonce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What every group of routes works with."""
+
+    inventory: Inventory
+    operations: Operations
+    keeper: Keeper
+    logs: LogBook
+    clock: Clock
+    settings: EngineSettings
+
+    def app(self, request: ApiRequest) -> App:
+        """Raises: Refusal: 404."""
+        app = self.inventory.app(request.path["app"])
+        if app is None:
+            raise refusals.app_not_found()
+        return app
+
+    def machine(self, request: ApiRequest) -> Machine:
+        """Raises: Refusal: 404, for the app or for the machine."""
+        app = self.app(request)
+        machine = self.inventory.machine(request.path["machine"])
+        if machine is None or machine.app != app.name:
+            raise refusals.machine_not_found()
+        return machine
+
+    def leased_machine(self, request: ApiRequest) -> Machine:
+        """A machine that the caller may change: nobody else holds a lease on it.
+
+        Raises:
+            Refusal: 404, or 409 with the holder and the end of the lease.
+        """
+        machine = self.machine(request)
+        self.operations.require_lease(machine, request.headers.get(LEASE_HEADER, ""))
+        return machine
+
+    async def freed_machine(self, request: ApiRequest) -> Machine:
+        """As `leased_machine`, but waits for a foreign lease to end: what stop and destroy do on the live API."""
+        nonce = request.headers.get(LEASE_HEADER, "")
+        while True:
+            machine = self.machine(request)
+            lease = self.operations.lease_of(machine)
+            if lease is None or lease.nonce == nonce:
+                return machine
+            left_s = (lease.expires_ns - self.clock.now_ns()) / 1e9
+            await self.clock.wait(self.inventory.next_change(machine.app), left_s)

@@ -1,0 +1,109 @@
+"""The org-wide list of machines: one call that sees the whole fleet, in pages, oldest change first."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from itertools import islice
+
+from reconciler.engine import refusals
+from reconciler.engine.api.exchange import Answer, ApiRequest, Route
+from reconciler.engine.api.lookup import Desk
+from reconciler.engine.clock import from_rfc3339, rfc3339
+from reconciler.engine.inventory import Inventory
+from reconciler.engine.records import Machine, State
+from reconciler.engine.refusals import Refusal
+
+PAGE_LIMIT = 1000
+
+Position = tuple[int, str]
+"""When a machine changed, and its id."""
+
+
+class OrganizationRoutes:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._inventory: Inventory = desk.inventory
+
+    def routes(self) -> Iterable[Route]:
+        yield Route(method="GET", template="/v1/orgs/{org}/machines", handler=self.machines)
+
+    async def machines(self, request: ApiRequest) -> Answer:
+        if request.path["org"] != self._desk.settings.organization:
+            raise Refusal(404, "organization not found")
+        after, limit = _after(request), _limit(request)
+        found = sorted((m for m in self._inventory.machines() if self._wanted(m, request)), key=_position)
+        later = (machine for machine in found if _position(machine) > after)
+        page = list(islice(later, limit + 1))
+        more, page = len(page) > limit, page[:limit]
+        body: dict[str, object] = {
+            "machines": [_overview(machine, summary=request.flag("summary")) for machine in page],
+            "error_regions": [],
+            "last_machine_id": page[-1].id if page else "",
+            "last_updated_at": rfc3339(page[-1].updated_ns) if page else "",
+            "next_cursor": _cursor(page[-1]) if more else "",
+        }
+        return Answer(body=body)
+
+    def _wanted(self, machine: Machine, request: ApiRequest) -> bool:
+        states, regions = request.words("state"), request.words("region")
+        return (
+            self._inventory.app(machine.app) is not None
+            and (request.flag("include_deleted") or machine.state is not State.DESTROYED)
+            and (not states or machine.state in states)
+            and (not regions or machine.region in regions)
+        )
+
+
+def _position(machine: Machine) -> Position:
+    return machine.updated_ns, machine.id
+
+
+def _cursor(machine: Machine) -> str:
+    return base64.urlsafe_b64encode(f"{machine.updated_ns} {machine.id}".encode()).decode()
+
+
+def _after(request: ApiRequest) -> Position:
+    """Where the page begins: the cursor, else `updated_after`, else the beginning."""
+    if cursor := request.one("cursor"):
+        try:
+            updated_ns, _, machine_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
+            return int(updated_ns), machine_id
+        except (binascii.Error, ValueError) as error:
+            raise refusals.invalid("cursor") from error
+    if moment := request.one("updated_after"):
+        try:
+            # Greater than every machine id, because `updated_after` excludes its moment.
+            return from_rfc3339(moment), "~"
+        except ValueError as error:
+            raise refusals.invalid("updated_after must be an RFC 3339 time") from error
+    return 0, ""
+
+
+def _limit(request: ApiRequest) -> int:
+    text = request.one("limit") or str(PAGE_LIMIT)
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise refusals.invalid("limit must be a positive number")
+    return min(int(text), PAGE_LIMIT)
+
+
+def _overview(machine: Machine, *, summary: bool) -> dict[str, object]:
+    overview: dict[str, object] = {
+        "id": machine.id,
+        "app_name": machine.app,
+        "name": machine.name,
+        "state": str(machine.state),
+        "region": machine.region,
+        "version": machine.instance_id,
+        "instance_id": machine.instance_id,
+        "private_ip": machine.private_ip,
+        "created_at": rfc3339(machine.created_ns),
+        "updated_at": rfc3339(machine.updated_ns),
+    }
+    if summary:
+        return overview
+    config = {
+        "image": machine.config.image,
+        "guest": machine.config.guest.model_dump(exclude_none=True),
+        "metadata": dict(machine.config.metadata or {}),
+    }
+    return {**overview, "config": config}

@@ -1,0 +1,97 @@
+"""The port between the life of a machine and whatever runs it: a process on this computer, or a simulation.
+
+A runtime starts one run and reports its end by a callback; everything else (states, restarts, checks as a schedule,
+leases) stays on the engine's side of the port and is the same for every runtime.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from reconciler.engine.records import CheckStatus, Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What to run, and whom to tell."""
+
+    machine_id: str
+    image: str
+    """The last path component of the image repository; the runtime knows what it stands for."""
+    entrypoint: tuple[str, ...] | None
+    """Replaces the image's own command."""
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    write: Callable[[str], None]
+    """Takes each line that the run prints."""
+    ended: Callable[[], None]
+    """Called once, after the last line, when `exit` of the run is set."""
+
+
+class ProbeKind(StrEnum):
+    HTTP = "http"
+    TCP = "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One health check to make now."""
+
+    kind: ProbeKind
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAnswer:
+    status: CheckStatus
+    output: str
+
+
+class Run(Protocol):
+    """One run of a machine's command."""
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended; None while it runs."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """The loopback port that stands for the machine's services."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the command; nothing happens when it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """Kills everything the run has started."""
+        ...
+
+    async def probe(self, probe: Probe) -> ProbeAnswer: ...
+
+
+class Runtime(Protocol):
+    async def start(self, order: RunOrder) -> Run:
+        """Starts a run.
+
+        Raises:
+            EnvironmentFault: this computer cannot start it.
+        """
+        ...
+
+    def knows(self, image: str) -> bool:
+        """Whether an image of that name can be run."""
+        ...
+
+    async def destroy(self, machine_id: str) -> None:
+        """Removes what a machine left on this computer."""
+        ...
+
+    async def sweep(self, machine_ids: frozenset[str]) -> None:
+        """Ends every process of those machines that a killed engine and its killed supervisors left behind."""
+        ...

@@ -1,0 +1,54 @@
+"""How one engine is set up: values handed in by whoever runs it. The engine reads no environment variable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Time spans in seconds. The defaults suit a person at a keyboard; the platform's own are slower."""
+
+    prepare_s: float = 0.0
+    """How long a machine made with `skip_launch` stays `created` and refuses to start (about 9 s on Fly)."""
+    start_s: float = 0.0
+    """How long a machine is `starting` before its command is started."""
+    startup_check_interval_s: float = 0.25
+    """Longest pause between health checks until the first one passes: somebody waits for it."""
+    default_stop_s: float = 5.0
+    """Between the stop signal and the kill, where `stop_config.timeout` is not set."""
+    backoff_first_s: float = 0.5
+    """Before the first restart; doubles with each one in the window."""
+    backoff_limit_s: float = 8.0
+    wake_s: float = 60.0
+    """How long the proxy holds a request for a machine that is coming up."""
+    destroyed_kept_s: float = 600.0
+    """How long a destroyed machine still answers as `destroyed`."""
+    shutdown_s: float = 8.0
+    """How long machines may take to stop when the engine ends; then they are killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    state_dir: Path
+    """Made with mode 0700; holds app secrets. One engine at a time."""
+    token: str = field(repr=False)
+    """What clients must present, as `FlyV1 TOKEN` or `Bearer TOKEN`."""
+    api_port: int = 0
+    """0 lets the system choose."""
+    proxy_port: int = 0
+    """The port that stands for Flycast; 0 lets the system choose."""
+    host: str = "127.0.0.1"
+    organization: str = "personal"
+    """The slug of the one organization that exists."""
+    region: str = "local"
+    """The region code of a machine that asks for none. Any region may be asked for; all are this computer."""
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """From the last path component of an image repository to a command, with `{port}`, `{workdir}`, `{cache}`."""
+    base_environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """What every machine's environment starts from, such as PATH. Nothing else of this process reaches a machine."""
+    cache_dir: Path | None = None
+    """Stands for `{cache}`; None means `cache` in the state directory."""
+    boot: bool = True
+    """False loads the state and serves reads; no machine is started and no change is taken."""
+    timings: Timings = Timings()
