@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import SystemRandom
+from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -99,6 +100,7 @@ class MachinesAPI:
             limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
             # A proxy of the environment is right for Fly and wrong for an engine on this machine.
             trust_env=not _is_loopback(base_url),
+            verify=tls_for(base_url),
         )
 
     async def __aenter__(self) -> Self:
@@ -222,6 +224,11 @@ def _lost(call: Call, reason: str, status: int, request_id: str) -> CatwalkError
     if call.effect in {Effect.READ, Effect.WAIT}:
         return errors.MachinesUnavailable("fly-unavailable", message, hint="Catwalk tries again")
     return errors.AnswerLost("fly-outcome-unknown", message, hint="the next pass looks whether it happened")
+
+
+def tls_for(url: str) -> SSLContext | bool:
+    """The certificate store, or one that trusts nobody for a plain address, because loading the real one is slow."""
+    return SSLContext(PROTOCOL_TLS_CLIENT) if url.startswith("http:") else True
 
 
 def _is_loopback(base_url: str) -> bool:

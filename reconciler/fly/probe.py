@@ -19,7 +19,7 @@ import httpx
 
 from reconciler.core.digests import JSON
 from reconciler.core.types import ProbeResult
-from reconciler.fly.client import USER_AGENT, Timing
+from reconciler.fly.client import USER_AGENT, Timing, tls_for
 from reconciler.fly.mcp_answers import UnwellError, answer_to, as_object, as_objects, as_text, excerpt, one_line
 
 PROTOCOL: Final = "2025-11-25"
@@ -77,7 +77,10 @@ class MCPProber:
         self._redact = redact
         self._timing = timing
         self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S), trust_env=False, headers={"User-Agent": USER_AGENT}
+            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+            trust_env=False,
+            headers={"User-Agent": USER_AGENT},
+            verify=tls_for("http:"),
         )
 
     async def __aenter__(self) -> Self:

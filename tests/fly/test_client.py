@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,7 @@ PATH = "/v1/apps/acme-time"
 APP = {"name": "acme-time", "network": "acme-time"}
 
 
-def call(effect=Effect.READ, **changes) -> Call:
+def call(effect=Effect.READ, **changes: object) -> Call:
     given = {"method": "GET", "path": PATH, "purpose": "read app", "action": "get app", "subject": "acme-time"}
     return Call(effect=effect, **(given | changes))
 
@@ -128,10 +129,10 @@ async def test_an_address_that_is_no_machines_api_is_named_as_such(server, api):
 
 async def test_steady_work_stays_under_the_rate_of_each_machine(server, api, clock):
     sent = []
-    server.on("POST", f"{PATH}/machines/m1/start", lambda seen: sent.append(clock.now_s) or {})
+    server.on("POST", f"{PATH}/machines/m1/start", lambda _: sent.append(clock.now_s) or {})
     for _ in range(6):
         await machines.start(api, "acme-time", "m1")
-    assert all(later - earlier >= 1.0 for earlier, later in zip(sent[1:], sent[2:], strict=False))
+    assert all(later - earlier >= 1.0 for earlier, later in pairwise(sent[1:]))
 
 
 async def test_a_wait_is_clamped_to_what_fly_accepts_and_names_the_version(server, api):

@@ -45,7 +45,7 @@ ROWS = [
         "write",
         errors.LeaseHeld,
         id="409 of the lease endpoint",
-    ),  # fmt: skip
+    ),
     pytest.param(409, EXISTS, "write", errors.AlreadyExists, id="409 name"),
     pytest.param(409, HOST_FULL, "write", errors.NoCapacity, id="409 host"),
     pytest.param(409, b"deploys to this host are temporarily disabled", "write", errors.NoCapacity, id="409 raw text"),
@@ -56,14 +56,14 @@ ROWS = [
         "write",
         errors.UnexplainedConflict,
         id="409 status outranks text",
-    ),  # fmt: skip
+    ),
     pytest.param(
         409,
         b'{"error":"aborted: machine update failed due to concurrent update"}',
         "write",
         errors.VersionChanged,
         id="409 concurrent",
-    ),  # fmt: skip
+    ),
     pytest.param(409, b'{"error":"current_version mismatch"}', "write", errors.VersionChanged, id="409 version"),
     pytest.param(409, b"", "write", errors.UnexplainedConflict, id="409 without a word"),
     pytest.param(409, b"{}", "wait", errors.UnexplainedConflict, id="409 of a wait"),
@@ -73,51 +73,51 @@ ROWS = [
         "write",
         errors.NotReady,
         id="412",
-    ),  # fmt: skip
+    ),
     pytest.param(
         412, b'{"error":"x","status":"volume_placement_capacity"}', "write", errors.NoCapacity, id="412 volume"
-    ),  # fmt: skip
+    ),
     pytest.param(
         422,
         b'{"error":"Validation failed: Name has already been taken","status":"name_taken"}',
         "write",
         errors.NameTaken,
         id="422 name",
-    ),  # fmt: skip
+    ),
     pytest.param(
         422, b'{"error":"Validation failed: Name has already been taken"}', "write", errors.NameTaken, id="422 older"
-    ),  # fmt: skip
+    ),
     pytest.param(
         422,
         b'{"error":"Name has already been taken","status":"other"}',
         "write",
         errors.InvalidRequest,
         id="422 status outranks text",
-    ),  # fmt: skip
+    ),
     pytest.param(
         422, b'{"error":"uniqueness constraint violated"}', "write", errors.UnexplainedConflict, id="422 race"
-    ),  # fmt: skip
+    ),
     pytest.param(
         422,
         b'{"error":"could not find a candidate host","status":"insufficient_capacity"}',
         "write",
         errors.NoCapacity,
         id="422 capacity",
-    ),  # fmt: skip
+    ),
     pytest.param(
         422,
         b'{"error":"Your organization has reached its machine limit."}',
         "write",
         errors.LimitReached,
         id="422 limit",
-    ),  # fmt: skip
+    ),
     pytest.param(422, b'{"error":"Validation failed: Name under 63 chars"}', "write", errors.InvalidRequest, id="422"),
     pytest.param(302, b"", "read", errors.WrongAddress, id="redirect"),
     pytest.param(418, b"", "read", Refused, id="unknown status"),
 ]
 
 
-def call(effect: str, **changes) -> Call:
+def call(effect: str, **changes: object) -> Call:
     given = {"method": "POST", "path": "/v1/x", "purpose": "do it", "action": "do", "subject": "x"} | changes
     return Call(effect=Effect(effect), **given)
 

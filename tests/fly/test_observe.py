@@ -10,13 +10,13 @@ ORGANIZATION = "/v1/orgs/acme-org/machines"
 MINE = {"catwalk_fleet": "acme", "catwalk_server": "time", "catwalk_digest": "d1", "catwalk_revision": "r1"}
 
 
-def listed(machine_id="m1", app="acme-time", state="started", metadata=MINE, **changes):
+def listed(machine_id="m1", app="acme-time", state="started", metadata=MINE, **changes: object):
     """A machine as the organization's list shows it."""
     entry = {"id": machine_id, "app_name": app, "name": "time-1", "state": state, "region": "iad", "version": "01V"}
     return entry | {"updated_at": "2026-11-24T12:00:00Z", "config": {"image": "r", "metadata": metadata}} | changes
 
 
-def detailed(machine_id="m1", state="started", metadata=MINE, **changes):
+def detailed(machine_id="m1", state="started", metadata=MINE, **changes: object):
     """The same machine asked for by its id."""
     entry = {"id": machine_id, "name": "time-1", "state": state, "region": "iad", "instance_id": "01V"}
     config = {"image": "r", "init": {"cmd": ["--", "pypi:x@1"]}, "metadata": metadata}
