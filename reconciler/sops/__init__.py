@@ -1,1 +1,19 @@
-"""The SOPS format, read natively; the MAC is always verified."""
+"""The SOPS format, read natively: YAML and JSON, age keys; the MAC is always verified.
+
+The room takes bytes and gives secrets; it opens no file but the key file and speaks to no service. What others call:
+
+    identities.load_identities(environment) -> Identities
+        The age keys of `SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE`; `.warnings` are skipped lines, `.recipients` is public.
+    document.is_encrypted(text) -> bool
+        Whether a file carries SOPS metadata.
+    document.decrypt(text, identities, file=…) -> Decrypted
+        `.leaves()`: every value with path, type, the bytes that enter the MAC, and its place in the file;
+        `.values_under(path)`: the secrets directly under a mapping; `.recipients`: who can open the file.
+    secret_file.read_secret_file(text, identities, file=…, place="fleet/server/NAME") -> SecretValue
+        A file with one secret, refused in another place than it was made for.
+    server_secrets.ServerSecrets(identities).read(spec, files)
+        Both of these for one server, as the loop asks for them.
+
+Every failure is one of `errors`, and none of them holds a plaintext, a ciphertext or key text. The README beside this
+file says what is supported and what the format cannot protect.
+"""

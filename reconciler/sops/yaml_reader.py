@@ -1,0 +1,188 @@
+"""YAML text to typed nodes, one tree per document.
+
+Works on ruamel's event stream, so that every limit applies while the text is read: depth, number of nodes with aliases
+expanded, number of aliases. Merge keys stay the literal key `<<`, because SOPS authenticates that path; an alias stands
+for the node it names. Refused: documents that are no mapping, keys that are no string, a key used twice, an alias to
+nothing or to itself.
+"""
+
+from collections.abc import Iterator
+from typing import Final, NoReturn, Protocol, cast
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from reconciler.core.problems import Location
+from reconciler.sops.errors import MalformedSops
+from reconciler.sops.limits import MAXIMUM_ALIASES, MAXIMUM_DEPTH, MAXIMUM_KEY_CHARACTERS, MAXIMUM_NODES
+from reconciler.sops.nodes import MappingNode, Node, Position, Scalar, SequenceNode, ValueType
+from reconciler.sops.scalars import Resolved, UnreadableScalarError, resolve
+
+_BOUND_HINT: Final = "split the file; one file per secret is the recommended form"
+
+
+class _Mark(Protocol):
+    line: int
+    column: int
+
+
+class _Event(Protocol):
+    """The part of ruamel's events that is read here; the library leaves them untyped."""
+
+    start_mark: _Mark
+    anchor: str | None
+    tag: str | None
+    value: str
+    style: str | None
+
+
+class _EventSource(Protocol):
+    def parse(self, stream: str) -> Iterator[_Event]: ...
+
+
+def read_yaml(text: str, file: str) -> tuple[MappingNode, ...]:
+    """The documents of `text`; an empty document is an empty mapping.
+
+    Raises:
+        MalformedSops: it is not YAML, not a mapping, or beyond a limit.
+    """
+    return tuple(_Composer(_events(text, file), file).documents())
+
+
+def _events(text: str, file: str) -> Iterator[_Event]:
+    try:
+        yield from cast("_EventSource", YAML(typ="safe", pure=True)).parse(text)
+    except (YAMLError, ValueError, OverflowError) as error:  # The last two: an escape beyond Unicode.
+        location = _error_location(error, file)
+        # Chained to nothing: the library's text quotes the line it stumbled over, which may hold a secret.
+        raise MalformedSops("sops-malformed", "this is not valid YAML", hint=_SYNTAX_HINT, location=location) from None
+
+
+_SYNTAX_HINT: Final = "repair the syntax at this place, or restore the file from the last commit that worked"
+
+
+def _error_location(error: Exception, file: str) -> Location:
+    mark = cast("_Mark | None", getattr(error, "problem_mark", None))
+    return Location(file=file) if mark is None else Location(file=file, line=mark.line + 1, column=mark.column + 1)
+
+
+class _Composer:
+    """Builds nodes from events. Its own composer rather than ruamel's: that one knows no limits and resolves merges."""
+
+    def __init__(self, events: Iterator[_Event], file: str) -> None:
+        self._events = events
+        self._file = file
+        self._anchors: dict[str, Node] = {}
+        self._composed = 0
+        self._aliases = 0
+
+    def documents(self) -> Iterator[MappingNode]:
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                self._anchors = {}
+                yield self._root(self._next())
+
+    def _root(self, event: _Event) -> MappingNode:
+        node = self._node(event, depth=1)
+        if not isinstance(self._next(), DocumentEndEvent):
+            self._refuse("this is not valid YAML", node.position)
+        if isinstance(node, Scalar) and node.type is ValueType.NULL:
+            return MappingNode(entries=(), position=node.position)
+        if not isinstance(node, MappingNode):
+            self._refuse("a SOPS document must be a mapping at its top", node.position)
+        return node
+
+    def _next(self) -> _Event:
+        return next(self._events)
+
+    def _node(self, event: _Event, *, depth: int) -> Node:
+        position = _position(event)
+        self._count(position, depth)
+        if isinstance(event, AliasEvent):
+            return self._alias(event.anchor, position)
+        anchor = event.anchor
+        if anchor is not None:
+            self._anchors.pop(anchor, None)  # Inside its own node an anchor names nothing yet: no cycles.
+        node = self._fresh(event, position, depth)
+        if node.size > MAXIMUM_NODES:
+            self._refuse(f"more than {MAXIMUM_NODES} values, aliases expanded", position, hint=_BOUND_HINT)
+        if anchor is not None:
+            self._anchors[anchor] = node
+        return node
+
+    def _count(self, position: Position, depth: int) -> None:
+        self._composed += 1
+        if self._composed > MAXIMUM_NODES:
+            self._refuse(f"more than {MAXIMUM_NODES} values", position, hint=_BOUND_HINT)
+        if depth > MAXIMUM_DEPTH:
+            self._refuse(f"nested deeper than {MAXIMUM_DEPTH} levels", position, hint="flatten the file")
+
+    def _alias(self, anchor: str | None, position: Position) -> Node:
+        self._aliases += 1
+        if self._aliases > MAXIMUM_ALIASES:
+            self._refuse(f"more than {MAXIMUM_ALIASES} aliases", position, hint="write the values out")
+        if anchor is None or anchor not in self._anchors:
+            self._refuse("an alias names nothing before it, or the node that it stands in", position)
+        return self._anchors[anchor]
+
+    def _fresh(self, event: _Event, position: Position, depth: int) -> Node:
+        if isinstance(event, ScalarEvent):
+            value_type, content = self._resolved(cast("_Event", event), position)
+            return Scalar(type=value_type, content=content, position=position)
+        if isinstance(event, SequenceStartEvent):
+            return self._sequence(position, depth)
+        if not isinstance(event, MappingStartEvent):
+            self._refuse("this is not valid YAML", position)
+        return self._mapping(position, depth)
+
+    def _resolved(self, event: _Event, position: Position) -> Resolved:
+        try:
+            return resolve(event.value, quoted=event.style is not None, tag=event.tag)
+        except UnreadableScalarError as error:
+            self._refuse(str(error), position, hint="quote the value if it is meant as text")
+
+    def _sequence(self, position: Position, depth: int) -> SequenceNode:
+        items: list[Node] = []
+        while not isinstance(event := self._next(), SequenceEndEvent):
+            items.append(self._node(event, depth=depth + 1))
+        return SequenceNode(items=tuple(items), position=position, size=1 + sum(item.size for item in items))
+
+    def _mapping(self, position: Position, depth: int) -> MappingNode:
+        entries: dict[str, Node] = {}
+        while not isinstance(event := self._next(), MappingEndEvent):
+            key = self._key(event, depth)
+            if key in entries:
+                hint = "keep one of them; after a merge, take the whole file from one side"
+                self._refuse("the same key stands twice in one mapping", _position(event), hint=hint)
+            entries[key] = self._node(self._next(), depth=depth + 1)
+        size = 1 + sum(node.size for node in entries.values())
+        return MappingNode(entries=tuple(entries.items()), position=position, size=size)
+
+    def _key(self, event: _Event, depth: int) -> str:
+        node = self._node(event, depth=depth + 1)
+        if not isinstance(node, Scalar) or node.type is not ValueType.STR:
+            self._refuse("a key that is not text", node.position, hint="quote the key")
+        if len(node.content) > MAXIMUM_KEY_CHARACTERS:
+            self._refuse(f"a key longer than {MAXIMUM_KEY_CHARACTERS} bytes", node.position)
+        try:
+            return node.content.decode("utf-8")
+        except UnicodeDecodeError:
+            self._refuse("a key that is not UTF-8 text", node.position)
+
+    def _refuse(self, message: str, position: Position, *, hint: str = "") -> NoReturn:
+        location = Location(file=self._file, line=position.line, column=position.column)
+        raise MalformedSops("sops-malformed", message, hint=hint, location=location) from None
+
+
+def _position(event: _Event) -> Position:
+    return Position(line=event.start_mark.line + 1, column=event.start_mark.column + 1)
