@@ -78,3 +78,13 @@ def refuse_large(path: str, size_bytes: int) -> None:
             f"{path} has {size_bytes} bytes; at most {LARGEST_FILE_BYTES} are read",
             hint="split the manifest into several `catwalk.yaml` files in folders of their own",
         )
+
+
+def refuse_link(path: str, *, is_link: bool) -> None:
+    """Refuses a symbolic link in place of a file: it could point anywhere on this machine.
+
+    Raises:
+        SourceError: it is one.
+    """
+    if is_link:
+        raise SourceError("symbolic-link", f"{path} is a symbolic link, which is never followed", hint="commit a file")
