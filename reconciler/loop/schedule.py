@@ -9,12 +9,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import anyio.lowlevel
 from apscheduler.schedulers.asyncio import (  # type: ignore[import-untyped]  # APScheduler 3 ships no types.
     AsyncIOScheduler,  # pyright: ignore[reportUnknownVariableType]  # As above.
 )
+
+TURNS_OF_A_TICK: Final = 3
+"""Turns of the event loop that a tick needs from its start to its end, for it waits for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,8 @@ class _Scheduler(Protocol):
 
     def start(self) -> None: ...
 
+    def pause(self) -> None: ...
+
     def shutdown(self, wait: bool) -> None: ...
 
 
@@ -82,14 +87,18 @@ class Schedule:
         try:
             yield
         finally:
-            self._scheduler.shutdown(wait=False)
-            await self._stopped()
+            with anyio.CancelScope(shield=True):
+                await self._stop()
 
-    async def _stopped(self) -> None:
+    async def _stop(self) -> None:
+        """Ticks that have begun end first: the scheduler would cancel them and log that as their failure."""
+        self._scheduler.pause()
+        for _ in range(TURNS_OF_A_TICK):
+            await anyio.lowlevel.checkpoint()
+        self._scheduler.shutdown(wait=False)
         # The scheduler stops itself in a callback of the event loop, which needs turns to get there.
-        with anyio.CancelScope(shield=True):
-            while self._scheduler.running:
-                await anyio.lowlevel.checkpoint()
+        while self._scheduler.running:
+            await anyio.lowlevel.checkpoint()
 
     def _add(self, tick: Tick) -> None:
         # A coroutine function runs on the event loop; a plain one would run in a thread.

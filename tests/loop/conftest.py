@@ -51,7 +51,7 @@ from reconciler.core.types import (
 from reconciler.errors import CatwalkError, InvalidManifests
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.ports import ServerSecrets
-from reconciler.loop.progress import ProgressEvent
+from reconciler.loop.progress import Progress, ProgressEvent
 from reconciler.loop.setup import PassSettings, Ports
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -361,6 +361,7 @@ class World:
     """All the doubles together, and the reconciler between them."""
 
     canary = CANARY
+    bug = ZeroDivisionError(f"a bug that saw {CANARY}")
     settings = PassSettings(runner_image="runner:1", digest_key=b"k" * 32)
 
     def __init__(self) -> None:
@@ -393,6 +394,11 @@ class World:
     def restart(self) -> None:
         """The process ends and another begins, with the memory of the first."""
         self.reconciler = Reconciler(self.ports, self.settings)
+
+    def listen(self, progress: Progress) -> None:
+        """Another listener hears the passes."""
+        self.ports = replace(self.ports, progress=progress)
+        self.restart()
 
     async def pause(self, event: anyio.Event, timeout_s: float) -> bool:
         await anyio.lowlevel.checkpoint()
@@ -428,3 +434,9 @@ def world() -> World:
 @pytest.fixture
 def codes() -> Callable[[Sequence[Problem]], list[str]]:
     return lambda problems: [problem.code for problem in problems]
+
+
+@pytest.fixture(scope="session")
+def new_world() -> type[World]:
+    """For tests that need a fresh world for every example."""
+    return World
