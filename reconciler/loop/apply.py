@@ -7,6 +7,7 @@ interrupted by a newer revision: a half-done action is the one thing that no lat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import anyio
 import structlog
 
 from reconciler.core.actions import Action, Outcome, Plan
@@ -33,6 +34,8 @@ class Order:
     revision: Revision
     secrets: Mapping[str, ServerSecrets] = field(repr=False)
     """By server. A server that is being removed needs none."""
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    """Once it is set, actions that have begun end and no other begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +81,8 @@ class Applier:
         outcomes: list[Outcome] = []
         problems: list[Problem] = []
         for action in actions:
-            if outcomes and outcomes[-1].kind not in DONE:
-                outcome = Outcome(action=action, kind=OutcomeKind.SKIPPED, detail="an earlier action failed")
+            if reason := _reason_to_skip(outcomes, order):
+                outcome = Outcome(action=action, kind=OutcomeKind.SKIPPED, detail=reason)
             else:
                 outcome = await self._apply_one(action, order)
             outcomes.append(outcome)
@@ -102,6 +105,13 @@ class Applier:
         except CatwalkError as error:
             return problems_of(error)
         return ()
+
+
+def _reason_to_skip(outcomes: list[Outcome], order: Order) -> str:
+    """Empty when the next action of a server may begin."""
+    if any(outcome.kind is OutcomeKind.FAILED for outcome in outcomes):
+        return "an earlier action failed"
+    return "Catwalk is stopping" if order.stopping.is_set() else ""
 
 
 def _failed(action: Action, error: Exception) -> Outcome:

@@ -49,6 +49,9 @@ class _Draft:
 
     trigger: Trigger
     started_at: datetime
+    woken: anyio.Event
+    stopping: anyio.Event
+    expected_digest: str
     number: int = 0
     desired: Desired | None = None
     plan: Plan | None = None
@@ -82,16 +85,30 @@ class Reconciler:
         self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.concurrency)
         self._health = HealthWindow(ports, settings)
 
-    async def run_pass(self, trigger: Trigger, *, woken: anyio.Event | None = None, expected_digest: str = "") -> Pass:
+    async def run_pass(
+        self,
+        trigger: Trigger,
+        *,
+        woken: anyio.Event | None = None,
+        stopping: anyio.Event | None = None,
+        expected_digest: str = "",
+    ) -> Pass:
         """Runs one pass to its end and tells what came of it. Every failure is in the result.
 
         Args:
             trigger: why; a health pass reads the source again only if something about it was unsettled.
-            woken: ends the health window early when it is set. Actions are never interrupted.
+            woken: ends the health window early when it is set.
+            stopping: keeps further actions from beginning when it is set. Those that have begun always end.
             expected_digest: the digest of the plan that somebody agreed to; another plan is not applied.
         """
-        draft = _Draft(trigger=trigger, started_at=self._ports.clock.now())
-        await self._guard(draft, self._work(draft, woken or anyio.Event(), expected_digest))
+        draft = _Draft(
+            trigger=trigger,
+            started_at=self._ports.clock.now(),
+            woken=woken or anyio.Event(),
+            stopping=stopping or anyio.Event(),
+            expected_digest=expected_digest,
+        )
+        await self._guard(draft, self._work(draft))
         await self._guard(draft, self._record(draft))
         await self._guard(draft, self._ports.reporter.report(draft.finish(self._ports.clock.now())))
         finished = draft.finish(self._ports.clock.now())
@@ -126,7 +143,7 @@ class Reconciler:
             if crashed(problems):
                 log.error("pass-crashed", number=draft.number, fault=type(error).__name__, stack=stack_of(error))
 
-    async def _work(self, draft: _Draft, woken: anyio.Event, expected_digest: str) -> None:
+    async def _work(self, draft: _Draft) -> None:
         draft.statuses = tuple((await self._health.last()).values())
         draft.number = await self._ports.memory.next_number()
         started = PassStarted(number=draft.number, trigger=draft.trigger, at=draft.started_at)
@@ -135,21 +152,20 @@ class Reconciler:
             await gate.check()
         draft.desired = await self._reader.read(draft.trigger)
         if draft.desired.accepted is not None:
-            await self._converge(draft, draft.desired, woken, expected_digest)
+            await self._converge(draft, draft.desired, draft.desired.accepted)
 
-    async def _converge(self, draft: _Draft, desired: Desired, woken: anyio.Event, expected_digest: str) -> None:
-        assert desired.accepted is not None
+    async def _converge(self, draft: _Draft, desired: Desired, accepted: Accepted) -> None:
         observation = await self._ports.fleet.observe()
-        draft.plan = await self._plan(desired, desired.accepted, observation)
-        _check_digest(draft.plan, expected_digest)
+        draft.plan = await self._plan(desired, accepted, observation)
+        _check_digest(draft.plan, draft.expected_digest)
         await self._apply(draft, draft.plan, desired)
-        await self._keep_good(draft, desired, desired.accepted)
+        await self._keep_good(draft, desired, accepted)
         if draft.outcomes:
             observation = await self._ports.fleet.observe()
         scene = Scene(
             desired=desired, observation=observation, outcomes=draft.outcomes, previous=await self._health.last()
         )
-        draft.statuses = await self._health.watch(scene, woken)
+        draft.statuses = await self._health.watch(scene, draft.woken)
 
     async def _plan(self, desired: Desired, accepted: Accepted, observation: Observation) -> Plan:
         snapshot = Snapshot(
@@ -166,7 +182,13 @@ class Reconciler:
         if made.empty:
             return
         self._ports.progress.on_event(PlanMade(plan=made))
-        order = Order(number=draft.number, plan=made, revision=made.revision, secrets=desired.secrets)
+        order = Order(
+            number=draft.number,
+            plan=made,
+            revision=made.revision,
+            secrets=desired.secrets,
+            stopping=draft.stopping,
+        )
         applied = await self._applier.apply(order)
         draft.outcomes = applied.outcomes
         draft.problems.extend(applied.problems)

@@ -27,6 +27,8 @@ class Turn:
     """Set when something asked for another look, or when the queue closes."""
     pressed: anyio.Event = field(default_factory=anyio.Event)
     """Set when that something was more than a health tick: the world may be another one."""
+    stopping: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the queue closes: what has begun ends, and nothing more begins."""
 
 
 class WakeQueue:
@@ -65,6 +67,7 @@ class WakeQueue:
         if self._turn is not None:
             self._turn.woken.set()
             self._turn.pressed.set()
+            self._turn.stopping.set()
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[Turn, None]:

@@ -47,6 +47,7 @@ class ScheduleSettings:
 
 
 class _Job(Protocol):
+    id: str
     next_run_time: datetime | None
 
 
@@ -74,10 +75,10 @@ class Schedule:
         for tick in ticks:
             self._add(tick)
 
-    @property
-    def next_at(self) -> datetime | None:
-        """When the next tick of any kind is due; none while the schedule does not run."""
-        times = [job.next_run_time for job in self._scheduler.get_jobs()] if self._scheduler.running else []
+    def next_at(self, *names: str) -> datetime | None:
+        """When the next of the named ticks is due; none while the schedule does not run."""
+        jobs = self._scheduler.get_jobs() if self._scheduler.running else ()
+        times = [job.next_run_time for job in jobs if job.id in names]
         return min((time for time in times if time is not None), default=None)
 
     @asynccontextmanager

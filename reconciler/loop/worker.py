@@ -39,7 +39,7 @@ class Worker:
         self.queue.wake(trigger)
 
     def stop(self) -> None:
-        """Lets the actions that run come to their end, begins nothing more, and makes `run` return."""
+        """Lets the actions that run come to their end, begins no other, and makes `run` return after the report."""
         self.queue.close()
 
     async def run(self) -> None:
@@ -59,9 +59,9 @@ class Worker:
             return
 
     async def _run_pass(self, turn: Turn) -> None:
-        finished = await self._reconciler.run_pass(turn.trigger, woken=turn.woken)
+        finished = await self._reconciler.run_pass(turn.trigger, woken=turn.woken, stopping=turn.stopping)
         self._poll.begin(finished.revision)
-        self._live.next_pass_at = self._schedule.next_at
+        self._live.next_pass_at = self._schedule.next_at("health", "resync")
         await self._back_off(finished, turn)
 
     async def _back_off(self, finished: Pass, turn: Turn) -> None:

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from reconciler.core.actions import Pass
-from reconciler.core.types import Trigger
+from reconciler.core.types import OutcomeKind, Trigger
 from reconciler.errors import Unavailable
 from reconciler.loop.live import LiveState, Subscription
 from reconciler.loop.poll import SourcePoll
@@ -69,14 +69,17 @@ async def test_wakes_during_a_pass_become_one_more_pass(world):
     assert [finished.trigger for finished in world.reporter.reported] == [Trigger.START, Trigger.WEBHOOK]
 
 
-async def test_a_stop_lets_the_actions_of_a_pass_finish_and_reports_it(world):
+async def test_a_stop_lets_the_actions_that_run_finish_begins_no_other_and_reports(world):
     world.commit("one", "time memory")
-    world.fleet.boot_s = 10_000
     async with on_stage(world) as stage:
         world.fleet.before_apply = lambda _: stage.worker.stop()
         await stage.next_pass()
     (finished,) = world.reporter.reported
-    assert len(finished.outcomes) == len(finished.plan.actions) == len(world.fleet.applied)
+    kinds = [outcome.kind for outcome in finished.outcomes]
+    assert len(kinds) == len(finished.plan.actions)
+    assert kinds.count(OutcomeKind.APPLIED) == len(world.fleet.applied) == 2
+    assert {found.detail for found in finished.outcomes if found.kind is OutcomeKind.SKIPPED} == {"Catwalk is stopping"}
+    assert world.memory.good == []
 
 
 async def test_crashed_passes_are_tried_again_with_growing_patience(world):
@@ -143,11 +146,11 @@ async def test_no_tick_comes_after_the_schedule_ended():
         ticked.set()
 
     schedule = Schedule([Tick(name="test", every_s=0.01, act=act)])
-    assert schedule.next_at is None
+    assert schedule.next_at("test") is None
     with anyio.fail_after(10):
         async with schedule.running():
             await ticked.wait()
-            assert schedule.next_at is not None
+            assert schedule.next_at("test") is not None
     after = count
     await anyio.wait_all_tasks_blocked()
     assert count == after
