@@ -1,8 +1,9 @@
 """The Litestar application: the data path, health, and whatever the wiring mounts beside them.
 
-The data path is a bare ASGI handler: Litestar finds it and then stays out of the way. It is a route with a parameter
-and not a mount, because a mount at `/servers` would hide pages below that path, such as the dashboard's
-`/servers/{name}`; which spellings of the path count is decided byte by byte in `gateway.decision`.
+The data path is a bare ASGI application that stands in front of Litestar's router. It cannot be a mount: a mount at
+`/servers` hides every page below that path, such as the dashboard's `/servers/{name}`, and Litestar has no bare ASGI
+routes with a parameter. Standing in front also saves each call the price of the router. Which spellings of the path
+count is decided byte by byte in `gateway.decision`; all others are Litestar's and so "not found".
 
 Handlers from other rooms are behind the same rule about `Host`: a dashboard on the user's own machine must not be
 readable by a web page that gave its own name the address 127.0.0.1. Health is not behind it, because probes come with
@@ -12,18 +13,28 @@ the address of the machine.
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from litestar import Litestar, MediaType, Request, Response, Router, asgi, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware
 from litestar.plugins import PluginProtocol
-from litestar.types import ASGIApp, ControllerRouterHandler, Receive, Scope, Send
+from litestar.types import (
+    ASGIApp,
+    ControllerRouterHandler,
+    LifeSpanReceive,
+    LifeSpanScope,
+    LifeSpanSend,
+    Receive,
+    Scope,
+    Send,
+)
 
 from gateway.admission import Admission
+from gateway.decision import is_server_path
 from gateway.endpoint import ServerEndpoint
-from gateway.problems import Answer, Problem, ProblemKind, Refused, code_of_status, problem_members
+from gateway.problems import Answer, Problem, ProblemKind, Refused, code_of_status, internal_fault, problem_members
 from gateway.relay import Relay
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
@@ -57,11 +68,6 @@ def create_app(
         ValueError: the session key is too short.
     """
     relay = Relay(settings.relay)
-    endpoint = ServerEndpoint(settings, routes, relay)
-
-    @asgi("/servers/{name:str}/mcp", copy_scope=False)
-    async def serve_mcp(scope: Scope, receive: Receive, send: Send) -> None:
-        await endpoint(scope, receive, send)
 
     @asynccontextmanager
     async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:
@@ -71,14 +77,33 @@ def create_app(
             await relay.aclose()
 
     guarded = Router(path="/", route_handlers=route_handlers, middleware=[HostGuard(Admission(settings))])
-    return Litestar(
-        route_handlers=[serve_mcp, *_health_handlers(readiness), guarded],
+    app = Gateway(
+        route_handlers=[*_health_handlers(readiness), guarded],
         exception_handlers={HTTPException: _on_http_error, Refused: _on_refusal, Exception: _on_fault},
         lifespan=[relay_lifetime],
-        plugins=list(plugins),
+        plugins=plugins,
         openapi_config=None,
         logging_config=None,
     )
+    app.endpoint = ServerEndpoint(settings, routes, relay)
+    return app
+
+
+class Gateway(Litestar):
+    """Litestar with the data path in front of it. Made by `create_app`."""
+
+    __slots__ = ("endpoint",)
+
+    endpoint: ServerEndpoint
+
+    async def __call__(
+        self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
+    ) -> None:
+        """Handle one connection: an MCP call goes to the data path, everything else through Litestar."""
+        if scope["type"] == "lifespan" or not is_server_path(scope["raw_path"]):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.endpoint(scope, cast("Receive", receive), cast("Send", send))
 
 
 class HostGuard(ASGIMiddleware):
@@ -113,7 +138,7 @@ def _on_refusal(_: _AnyRequest, error: Refused) -> Response[Any]:
     return _response(error.problem.answer())
 
 
-def _on_http_error(_: _AnyRequest, error: HTTPException) -> Response[Any]:
+def _on_http_error(request: _AnyRequest, error: HTTPException) -> Response[Any]:
     """Litestar's own errors, and those that handlers of other rooms raise, in the shape of all others."""
     match error.status_code:
         case 404:
@@ -121,19 +146,14 @@ def _on_http_error(_: _AnyRequest, error: HTTPException) -> Response[Any]:
         case 405:
             return _response(_method_not_allowed(error).answer())
         case status if status >= 500:
-            return _response(_internal_fault(error).answer())
+            return _on_fault(request, error)
         case status:
             return _plain_problem(status, error)
 
 
 def _on_fault(_: _AnyRequest, error: Exception) -> Response[Any]:
-    return _response(_internal_fault(error).answer())
-
-
-def _internal_fault(error: Exception) -> Problem:
-    """The log gets the fault with its traceback; the client gets nothing of it."""
     _log.error("unhandled_fault", exc_info=error)
-    return Problem(kind=ProblemKind.INTERNAL, detail="The request failed inside the gateway; its log says more.")
+    return _response(internal_fault().answer())
 
 
 def _method_not_allowed(error: HTTPException) -> Problem:

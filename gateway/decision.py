@@ -132,6 +132,16 @@ class RequestRules:
             raise SessionNotFound from error
 
 
+def is_server_path(path: bytes) -> bool:
+    """Whether a path on the wire has the form of a server's, so that the data path answers it."""
+    return (
+        path.startswith(PATH_PREFIX)
+        and path.endswith(PATH_SUFFIX)
+        and len(path) > len(PATH_PREFIX) + len(PATH_SUFFIX)
+        and b"/" not in path[len(PATH_PREFIX) : -len(PATH_SUFFIX)]
+    )
+
+
 def server_name(path: bytes) -> str:
     """The server's name in `/servers/{name}/mcp`, compared byte by byte: no second spelling reaches a server.
 
@@ -139,8 +149,7 @@ def server_name(path: bytes) -> str:
         Refused: the path is another one (404).
     """
     name = path[len(PATH_PREFIX) : -len(PATH_SUFFIX)]
-    exact = path.startswith(PATH_PREFIX) and path.endswith(PATH_SUFFIX) and name.replace(b"-", b"").isalnum()
-    if not exact or len(path) < len(PATH_PREFIX) + len(PATH_SUFFIX):
+    if not is_server_path(path) or not name.replace(b"-", b"").isalnum():
         raise refusal(ProblemKind.NOT_FOUND, "MCP servers are at /servers/{name}/mcp, without a slash at the end.")
     return name.decode("ascii")
 

@@ -18,7 +18,7 @@ from litestar.types import Receive, Scope, Send
 from gateway.answers import ClientResponseHead, answer_head, explain
 from gateway.client import Client, ClientGone
 from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
-from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, refusal, session_not_found
+from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, internal_fault, refusal, session_not_found
 from gateway.relay import (
     BufferedResponse,
     Exchange,
@@ -61,6 +61,9 @@ class ServerEndpoint:
             await _answer(client, session_not_found())
         except ClientGone:
             return
+        except Exception as error:  # noqa: BLE001 - the edge of a request's task: the fault ends this request only.
+            _log.error("unhandled_fault", exc_info=error)
+            await _answer(client, internal_fault().answer())
 
     async def _carry(self, forward: Forward, client: Client) -> None:
         try:

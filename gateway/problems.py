@@ -104,6 +104,11 @@ def refusal(kind: ProblemKind, detail: str, *, hint: str = "") -> Refused:
     return Refused(Problem(kind=kind, detail=detail, hint=hint))
 
 
+def internal_fault() -> Problem:
+    """A fault of the gateway. The log gets its traceback; the client gets nothing of it."""
+    return Problem(kind=ProblemKind.INTERNAL, detail="The request failed inside the gateway; its log says more.")
+
+
 def session_not_found() -> Answer:
     """Status 404 in the shape that makes every MCP client start a new session (2025-11-25, Session Management)."""
     return Answer(

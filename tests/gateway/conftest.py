@@ -23,7 +23,15 @@ AsgiApp = Callable[..., Awaitable[None]]
 async def serve(app: Any, **options: Any) -> AsyncIterator[int]:
     """Run an ASGI application on a free loopback port; yields the port."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none", http="httptools", **options
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        http="httptools",
+        timeout_graceful_shutdown=1,
+        **options,
     )
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
@@ -34,7 +42,6 @@ async def serve(app: Any, **options: Any) -> AsyncIterator[int]:
             yield server.servers[0].sockets[0].getsockname()[1]
         finally:
             server.should_exit = True
-            server.force_exit = True
 
 
 @dataclass
