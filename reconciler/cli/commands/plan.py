@@ -1,0 +1,69 @@
+"""`catwalk plan`: what would change, and nothing else."""
+
+import json
+import os
+from pathlib import Path
+
+import anyio
+import click
+from rich.console import Console
+
+from reconciler.cli.options import AS_JSON, DIRECTORY, WORKTREE, debug
+from reconciler.cli.place import Place, find_place, make_state, with_dotenv
+from reconciler.cli.plan_json import preview_record
+from reconciler.cli.plan_text import plan_lines
+from reconciler.cli.present_machines import readable_machines
+from reconciler.cli.problems import NO, print_problems
+from reconciler.cli.wiring import Request, wired
+from reconciler.core.cost import MonthlyCost, monthly_cost, running_cost
+from reconciler.loop.passes import Preview
+from reconciler.settings import Settings, read_settings
+
+CHANGES = 2
+"""With `--detailed-exitcode`, as Terraform has it."""
+
+
+@click.command("plan")
+@DIRECTORY
+@WORKTREE
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes, 0 when there are none.")
+@AS_JSON
+@debug
+def command(*, directory: Path, worktree: bool, detailed_exitcode: bool, as_json: bool) -> int:
+    """Show what would change in the fleet of DIR, with its cost before and after, and change nothing.
+
+    The machines are those of the `catwalk up` that runs for DIR; without one, those on Fly if FLY_API_TOKEN is set,
+    else those that the last `catwalk up` left.
+    """
+    settings = read_settings(with_dotenv(directory, os.environ))
+    preview = anyio.run(_preview, find_place(directory, settings), settings, worktree)
+    _show(preview, as_json=as_json)
+    if preview.plan is None or preview.problems:
+        return NO
+    return CHANGES if detailed_exitcode and not preview.plan.empty else 0
+
+
+async def _preview(place: Place, settings: Settings, worktree: bool) -> Preview:
+    make_state(place)
+    async with readable_machines(place, settings) as address:
+        request = Request(place=place, settings=settings, address=address, worktree=worktree)
+        async with wired(request) as connected:
+            return await connected.reconciler.preview()
+
+
+def _show(preview: Preview, *, as_json: bool) -> None:
+    before, after = _costs(preview)
+    if as_json:
+        click.echo(json.dumps(preview_record(preview, before, after), indent=2, ensure_ascii=False))
+        return
+    if preview.plan is not None:
+        console = Console()
+        for line in plan_lines(preview.plan, before, after):
+            console.print(line, soft_wrap=True)
+    print_problems((*preview.problems, *preview.warnings), Console(stderr=True))
+
+
+def _costs(preview: Preview) -> tuple[MonthlyCost, MonthlyCost]:
+    fleet = preview.manifests.fleet if preview.manifests else ""
+    ours = [machine for machine in preview.observation.machines if machine.fleet == fleet]
+    return running_cost(ours), monthly_cost(preview.manifests.specs if preview.manifests else ())

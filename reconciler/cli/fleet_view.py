@@ -1,0 +1,91 @@
+"""What the dashboard sees: the live state, the store, the log door and the gateway's address, as one view.
+
+Implements `reconciler.web.view.FleetView`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
+
+import anyio
+
+from reconciler.cli.wiring import Wired
+from reconciler.core.actions import Pass
+from reconciler.core.types import ServerStatus
+from reconciler.loop.live import LiveState
+from reconciler.loop.ports import LogLine
+from reconciler.loop.progress import PassFinished, ProgressEvent, ServerChanged
+from reconciler.web.view import FleetEvent, FleetEventKind
+
+
+class LiveFleetView:
+    """One running fleet."""
+
+    def __init__(self, wired: Wired, live: LiveState, gateway_url: str) -> None:
+        self._wired = wired
+        self._live = live
+        self._gateway_url = gateway_url
+        self._stopping = anyio.Event()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Litestar copies the routers that it is given; there is one fleet behind all copies."""
+        return self
+
+    @property
+    def fleet(self) -> str:
+        return self._wired.fleet.name
+
+    def newest_pass(self) -> Pass | None:
+        return self._live.view().latest
+
+    def statuses(self) -> Sequence[ServerStatus]:
+        return self._live.view().statuses
+
+    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
+        """Passes with all that they did, newest first."""
+        store = self._wired.store
+        summaries = await store.history(limit=limit, commit=revision)
+        found = [await store.pass_by_number(summary.number) for summary in summaries]
+        return [finished for finished in found if finished is not None]
+
+    async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
+        return await self._wired.doors.logs.recent(f"{self.fleet}-{server}", limit=limit)
+
+    def mcp_url(self, server: str) -> str:
+        return f"{self._gateway_url}/servers/{server}/mcp"
+
+    async def events(self) -> AsyncIterator[FleetEvent]:
+        """Changes from now on; ends when the process begins to stop."""
+        with self._live.subscribe() as subscription:
+            events = aiter(subscription)
+            while (event := await self._next(events)) is not None:
+                hint = _hint(event)
+                if hint is not None:
+                    yield hint
+
+    def stop(self) -> None:
+        """Ends every open stream, so that pages do not hold the shutdown up."""
+        self._stopping.set()
+
+    async def _next(self, events: AsyncIterator[ProgressEvent]) -> ProgressEvent | None:
+        """The next event; none when the process stops."""
+        arrived: list[ProgressEvent] = []
+        async with anyio.create_task_group() as group:
+
+            async def wait_for_event() -> None:
+                arrived.append(await anext(events))
+                group.cancel_scope.cancel()
+
+            group.start_soon(wait_for_event)
+            await self._stopping.wait()
+            group.cancel_scope.cancel()
+        return arrived[0] if arrived else None
+
+
+def _hint(event: ProgressEvent) -> FleetEvent | None:
+    match event:
+        case ServerChanged():
+            return FleetEvent(kind=FleetEventKind.SERVER_CHANGED, server=event.status.server, state=event.status.state)
+        case PassFinished():
+            return FleetEvent(kind=FleetEventKind.RECONCILED)
+        case _:
+            return None

@@ -1,0 +1,82 @@
+"""Opens the doors to the machines: of the embedded engine that runs here, or of Fly.
+
+Both speak the same API; only addresses and tokens differ. That is the whole difference between trying Catwalk and
+running it.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from reconciler.core.secret import SecretValue
+from reconciler.errors import EnvironmentFault
+from reconciler.fly.client import MachinesAPI
+from reconciler.fly.fleet import FlyFleet
+from reconciler.fly.logs import FlyLogs
+from reconciler.fly.probe import DataPath, MCPProber
+from reconciler.loop.ports import Fleet
+from reconciler.settings import Settings
+
+Redact = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where machines are asked for, and how their servers are reached."""
+
+    api_url: str
+    logs_url: str
+    token: SecretValue | None
+    data_path: DataPath
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinesDoors:
+    """Open connections; `open_fleet` gives the door of one fleet of one organization."""
+
+    open_fleet: Callable[[str, str], Fleet]
+    logs: FlyLogs
+    prober: MCPProber
+
+
+def engine_address(api_url: str, token: str, proxy_port: int) -> Address:
+    """The embedded engine: its log service answers at the same address, and one port stands in for Flycast."""
+    return Address(
+        api_url=api_url,
+        logs_url=api_url,
+        token=SecretValue(token),
+        data_path=DataPath(host="127.0.0.1", port=proxy_port),
+    )
+
+
+def fly_address(settings: Settings) -> Address:
+    """Fly, as the environment has it.
+
+    Raises:
+        EnvironmentFault: there is no token.
+    """
+    if settings.fly_api_token is None:
+        raise EnvironmentFault(
+            "no-fly-token",
+            "no `catwalk up` runs for this directory, and FLY_API_TOKEN is not set",
+            hint="start `catwalk up` here to work on this machine, or set FLY_API_TOKEN to work on Fly",
+        )
+    return Address(
+        api_url=settings.fly_api_url, logs_url=settings.fly_logs_url, token=settings.fly_api_token, data_path=DataPath()
+    )
+
+
+@asynccontextmanager
+async def open_machines(address: Address, redact: Redact) -> AsyncGenerator[MachinesDoors]:
+    """Opens the doors for as long as the block lasts."""
+    async with AsyncExitStack() as opened:
+        api = await opened.enter_async_context(MachinesAPI(base_url=address.api_url, token=address.token))
+        service = await opened.enter_async_context(MachinesAPI(base_url=address.logs_url, token=address.token))
+        prober = await opened.enter_async_context(MCPProber(address.data_path, redact=redact))
+
+        def open_fleet(fleet: str, organization: str) -> Fleet:
+            return FlyFleet(api, fleet=fleet, organization=organization)
+
+        yield MachinesDoors(
+            open_fleet=open_fleet, logs=FlyLogs(service, machines_api=api, redact=redact), prober=prober
+        )

@@ -1,0 +1,77 @@
+"""Serves an ASGI application on a socket that is already bound, inside an event loop that somebody else owns.
+
+The port is bound before anything starts, so that "port in use" is the first thing said and not the last.
+"""
+
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+import anyio
+import uvicorn
+from litestar import Litestar
+
+from reconciler.errors import EnvironmentFault
+
+GRACE_S: Final = 5
+"""How long calls under way may take when the process stops; then their connections are cut."""
+BACKLOG: Final = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 lets the system choose.
+
+    Raises:
+        EnvironmentFault: the port is in use, or may not be used.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise EnvironmentFault(
+            "port-in-use",
+            f"port {port} of {host} cannot be used for the gateway: {error.strerror}",
+            hint="choose another with --port, or --port 0 for any free one",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class _GuestServer(uvicorn.Server):
+    """Leaves the signals to the program that it runs in."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def serve(app: Litestar, listener: socket.socket, stop: anyio.Event) -> None:
+    """Serves until `stop` is set, then lets calls under way finish for a while."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        loop="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level="critical",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
+    server = _GuestServer(config)
+
+    async def stop_when_asked() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stop_when_asked)
+        await server.serve(sockets=[listener])
+        group.cancel_scope.cancel()
