@@ -99,7 +99,7 @@ def decrypt(text: bytes, identities: Identities, *, file: str) -> Decrypted:
         UnsupportedSops: a format, key service or rule that Catwalk does not read.
         NoKeyConfigured: `identities` is empty.
         KeyMismatch: no identity opens the data key.
-        Tampered: a value or the MAC does not verify, or there is no MAC.
+        Tampered: a value or the MAC does not verify or is not encrypted, or there is no MAC.
     """
     documents = read_documents(text, file)
     metadata = read_metadata(documents[0] if documents else MappingNode(entries=()), file)

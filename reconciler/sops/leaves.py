@@ -16,7 +16,7 @@ from reconciler.sops.ciphertext import (
     NotAnEncryptedValueError,
     parse_encrypted_value,
 )
-from reconciler.sops.errors import MalformedSops, Tampered
+from reconciler.sops.errors import Tampered
 from reconciler.sops.nodes import MappingNode, Node, Scalar, SequenceNode, ValueType
 from reconciler.sops.rules import Rule, covers, key_matches
 from reconciler.sops.text_forms import canonical_text
@@ -65,8 +65,7 @@ class LeafWalker:
     """Turns documents into leaves.
 
     Iterating raises:
-        Tampered: a value does not verify.
-        MalformedSops: a value that must be encrypted is not, or is not what its type says.
+        Tampered: a value does not verify, must be encrypted and is not, or is not what its type says.
     """
 
     def __init__(self, data_key: DataKey, rule: Rule, *, mac_only_encrypted: bool, file: str) -> None:
@@ -156,7 +155,7 @@ class LeafWalker:
         hint = (
             "encrypt the file again; if this was a secret, it stands in git in plain text now: replace it at its source"
         )
-        raise MalformedSops("sops-malformed", message, hint=hint, location=self._location(scalar)) from error
+        raise Tampered("sops-value-tampered", message, hint=hint, location=self._location(scalar)) from error
 
     def _refuse_changed(self, scalar: Scalar, place: _Place, error: Exception) -> NoReturn:
         message = (

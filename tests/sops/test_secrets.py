@@ -4,7 +4,7 @@ import pytest
 
 from reconciler.core.secret import SecretValue
 from reconciler.sops.document import decrypt
-from reconciler.sops.errors import MalformedSops, UnusableSecret, WrongPlace
+from reconciler.sops.errors import Tampered, UnusableSecret, WrongPlace
 from reconciler.sops.rules import RuleKind
 from reconciler.sops.secret_file import read_secret_file
 
@@ -132,5 +132,5 @@ def test_a_secret_file_with_a_clear_part_is_refused(encrypt, keys, assert_shows_
 def test_a_place_written_in_by_hand_is_refused(encrypt, keys):
     sealed = encrypt("value: x\nfor: acme/other/TOKEN\n").decode()
     line = next(line for line in sealed.splitlines() if line.startswith("for:"))
-    with pytest.raises(MalformedSops, match="for must be encrypted"):
+    with pytest.raises(Tampered, match="for must be encrypted"):
         _read(sealed.replace(line, f"for: {PLACE}").encode(), keys)

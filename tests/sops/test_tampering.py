@@ -74,16 +74,16 @@ MUTATIONS = {
     "an encrypted key moved to another mapping": (lambda text: text.replace("  SECOND:", "other:\n  SECOND:"), None),
     "an encrypted value emptied": (lambda text: text.replace(_values(text)[1][0], '""'), Tampered),
     "an encrypted value nulled": (lambda text: text.replace(_values(text)[1][0], "null"), Tampered),
-    "an encrypted value replaced by text": (lambda text: text.replace(_values(text)[1][0], "guess"), MalformedSops),
-    "an encrypted value replaced by a number": (lambda text: text.replace(_values(text)[1][0], "7"), MalformedSops),
-    "text after a ciphertext": (lambda text: text.replace("type:str]\n", "type:str]x\n", 1), MalformedSops),
+    "an encrypted value replaced by text": (lambda text: text.replace(_values(text)[1][0], "guess"), Tampered),
+    "an encrypted value replaced by a number": (lambda text: text.replace(_values(text)[1][0], "7"), Tampered),
+    "text after a ciphertext": (lambda text: text.replace("type:str]\n", "type:str]x\n", 1), Tampered),
     "an encrypted value claiming to be a comment": (
         lambda text: text.replace("type:str]", "type:comment]", 1),
         Tampered,
     ),
     "an encrypted value claiming to be a number": (lambda text: text.replace("type:str]", "type:int]", 1), Tampered),
-    "an unknown value type": (lambda text: text.replace("type:str]", "type:uuid]", 1), MalformedSops),
-    "an unknown cipher": (lambda text: text.replace("AES256_GCM", "AES256_CBC", 1), MalformedSops),
+    "an unknown value type": (lambda text: text.replace("type:str]", "type:uuid]", 1), Tampered),
+    "an unknown cipher": (lambda text: text.replace("AES256_GCM", "AES256_CBC", 1), Tampered),
     "lastmodified changed": (lambda text: text.replace("2026-01-02T", "2026-01-03T"), Tampered),
     "lastmodified dropped": (lambda text: text.replace(_line(text, "lastmodified:"), ""), MalformedSops),
     "the MAC dropped": (lambda text: text.replace(_line(text, "mac:"), ""), Tampered),
@@ -162,7 +162,7 @@ def test_a_narrowed_rule_does_not_turn_ciphertext_into_text(encrypt, keys):
 def test_a_plain_secret_added_by_somebody_without_the_key_is_refused(encrypt, keys):
     options = OPTIONS["MAC over encrypted values"]
     text = encrypt("secrets:\n  TOKEN: x\n", **options).replace(b"secrets:\n", b"secrets:\n  ADDED: mine\n")
-    with pytest.raises(MalformedSops, match=r"secrets\.ADDED must be encrypted"):
+    with pytest.raises(Tampered, match=r"secrets\.ADDED must be encrypted"):
         decrypt(text, keys.identities, file="catwalk.yaml")
 
 
