@@ -174,10 +174,20 @@ async def test_on_fly_the_proxy_is_the_name_of_the_app():
     assert exchange.url == "http://acme-time.flycast:80/mcp"
 
 
-class _QuietServer(uvicorn.Server):
+class _AnnouncedServer(uvicorn.Server):
+    """Leaves the signals alone, and says when it listens."""
+
+    def __init__(self, config, listening) -> None:
+        super().__init__(config)
+        self.listening = listening
+
     @contextmanager
     def capture_signals(self):
         yield
+
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        self.listening.set()
 
 
 @pytest.mark.parametrize("json_response", [False, True], ids=["events", "JSON"])
@@ -189,11 +199,11 @@ async def test_the_official_server_is_understood(json_response):
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none", timeout_graceful_shutdown=1)
-    server = _QuietServer(config)
+    started = asyncio.Event()
+    server = _AnnouncedServer(config, started)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0)
+        await started.wait()
         port = server.servers[0].sockets[0].getsockname()[1]
         async with MCPProber(DataPath(host="127.0.0.1", port=port)) as prober:
             result = await prober.probe("acme-official")

@@ -1,0 +1,260 @@
+"""The Fly room against the embedded engine, with a wire in between that tests can listen to and cut.
+
+The wire forwards every request as it is and keeps a copy of both directions. A fault decides, per request, whether the
+request or only its answer is lost, or another status is answered although the engine did what it was asked.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import h11
+import httpx
+import pytest
+
+from reconciler.core.actions import Action, Outcome
+from reconciler.core.plan import plan
+from reconciler.core.resolve import resolve
+from reconciler.core.secret import SecretValue
+from reconciler.core.types import (
+    DesiredServer,
+    PackageReference,
+    Registry,
+    Revision,
+    SecretDeclaration,
+    ServerSpec,
+    Snapshot,
+)
+from reconciler.engine.engine import Engine, run_engine
+from reconciler.engine.settings import EngineSettings
+from reconciler.fly.client import MachinesAPI
+from reconciler.fly.fleet import FlyFleet
+from reconciler.fly.logs import FlyLogs
+from reconciler.fly.probe import DataPath, MCPProber
+from reconciler.fly.session import Patience
+
+TOKEN = "fm2_contract-token"  # The token of a throw-away engine.
+IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
+REVISION = Revision(commit="c" * 40, branch="main", source="test")
+PATIENCE = Patience(launch_s=30, slice_s=2, settle_s=20, prepare_s=10)
+PLAINTEXT = "canary-plaintext-of-a-secret"
+
+
+Found = TypeVar("Found")
+
+
+class Cut(Enum):
+    """What happens to one exchange."""
+
+    BEFORE = "the request is lost"
+    ANSWER = "the request arrives and its answer is lost"
+    TIMEOUT = "the request arrives and 408 is answered"
+    FAULT = "the request arrives and 502 is answered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One request as it went over the wire, and what came back from the engine."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    answer: bytes = b""
+
+    @property
+    def sets_secrets(self) -> bool:
+        return self.method == "POST" and self.path.partition("?")[0].endswith("/secrets")
+
+
+Fault = Callable[[Exchange], Cut | None]
+
+
+@dataclass
+class Wire:
+    """A loopback hop in front of the engine."""
+
+    engine_url: str
+    url: str = ""
+    exchanges: list[Exchange] = field(default_factory=list)
+    fault: Fault = lambda _: None
+    cuts: list[Exchange] = field(default_factory=list)
+
+    def cut_once(self, method: str, ending: str, name: str) -> None:
+        """Cuts, in the named way, the first request of that method whose path ends so."""
+        how = Cut[name]
+
+        def fault(exchange: Exchange) -> Cut | None:
+            fits = exchange.method == method and exchange.path.partition("?")[0].endswith(ending)
+            if self.cuts or not fits:
+                return None
+            self.cuts.append(exchange)
+            return how
+
+        self.fault = fault
+
+    def sent(self, method: str, ending: str) -> list[Exchange]:
+        found = [exchange for exchange in self.exchanges if exchange.method == method]
+        return [exchange for exchange in found if exchange.path.partition("?")[0].endswith(ending)]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with httpx.AsyncClient(base_url=self.engine_url, timeout=90, trust_env=False) as engine:
+                await self._serve(engine, reader, writer)
+        except (ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+    async def _serve(
+        self, engine: httpx.AsyncClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        connection = h11.Connection(h11.SERVER)
+        while exchange := await _read(connection, reader):
+            cut = self.fault(exchange)
+            if cut is Cut.BEFORE:
+                self.exchanges.append(exchange)
+                return
+            answer = await engine.request(
+                exchange.method, exchange.path, headers=_forwarded(exchange.headers), content=exchange.body
+            )
+            self.exchanges.append(Exchange(**{**vars(exchange), "answer": answer.content}))
+            if cut is Cut.ANSWER:
+                return
+            await _write(connection, writer, answer, cut)
+            connection.start_next_cycle()
+
+
+async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Exchange | None:
+    request, body = None, b""
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            connection.receive_data(await reader.read(65536))
+        elif isinstance(event, h11.Request):
+            request = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage) and request is not None:
+            headers = {name.decode().lower(): value.decode() for name, value in request.headers}
+            return Exchange(method=request.method.decode(), path=request.target.decode(), headers=headers, body=body)
+        else:
+            return None
+
+
+def _forwarded(headers: dict[str, str]) -> dict[str, str]:
+    dropped = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding"}
+    return {name: value for name, value in headers.items() if name not in dropped}
+
+
+async def _write(
+    connection: h11.Connection, writer: asyncio.StreamWriter, answer: httpx.Response, cut: Cut | None
+) -> None:
+    status = {Cut.TIMEOUT: 408, Cut.FAULT: 502}.get(cut, answer.status_code) if cut else answer.status_code
+    content = b'{"error":"cut by the test"}' if cut else answer.content
+    hop = {"content-length", "transfer-encoding", "connection", "content-encoding"}
+    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in hop]
+    headers.append(("content-length", str(len(content))))
+    for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=content), h11.EndOfMessage()):
+        writer.write(connection.send(event) or b"")
+    await writer.drain()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """An engine, the wire to it, and the fleet that speaks over the wire."""
+
+    engine: Engine
+    wire: Wire
+    api: MachinesAPI
+    fleet: FlyFleet
+    prober: MCPProber
+    logs: FlyLogs
+    revision: Revision = REVISION
+    plaintext: str = PLAINTEXT
+
+    def another_fleet(self) -> FlyFleet:
+        """The same fleet after a crash: nothing is remembered."""
+        return FlyFleet(self.api, fleet="acme", organization="acme-org", patience=PATIENCE)
+
+    def server(self, name: str = "time", *arguments: str, secrets: bool = False, **changes: object) -> DesiredServer:
+        declared = (SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True),) if secrets else ()
+        package = PackageReference(registry=Registry.PYPI, name="mcp-server-time", version="2026.10.19")
+        given = {"package": package, "arguments": arguments, "secrets": declared} | changes
+        spec = ServerSpec(fleet="acme", name=name, **given)  # type: ignore[arg-type]  # Tests name what they change.
+        return resolve(spec, runner_image=IMAGE, secret_digests={"TOKEN": "digest"} if secrets else {})
+
+    async def actions(self, *servers: DesiredServer) -> tuple[Action, ...]:
+        """What the planner would do now to have exactly these servers."""
+        snapshot = Snapshot(
+            fleet="acme",
+            revision=self.revision,
+            desired=servers,
+            observation=await self.fleet.observe(),
+            owned_apps=frozenset({"acme-time"}),
+        )
+        return plan(snapshot).actions
+
+    async def apply(self, action: Action, fleet: FlyFleet | None = None) -> Outcome:
+        secrets = {"TOKEN": SecretValue(self.plaintext)}
+        return await (fleet or self.fleet).apply(action, secrets=secrets, revision=self.revision)
+
+    async def converge(self, *servers: DesiredServer) -> list[Outcome]:
+        """One pass: what the planner asks for, in order, until something fails."""
+        outcomes = []
+        for action in await self.actions(*servers):
+            outcomes.append(await self.apply(action))
+            if outcomes[-1].problem:
+                break
+        return outcomes
+
+    async def eventually(self, look: Callable[[], Awaitable[Found]]) -> Found:
+        """The first answer of `look` that is not empty; processes take their time."""
+        with anyio.fail_after(30):
+            while not (found := await look()):  # noqa: ASYNC110  # The engine is looked at from outside, as on Fly.
+                await anyio.sleep(0.05)
+        return found
+
+    async def machines(self) -> list[dict[str, object]]:
+        """What the engine itself says exists in the app, past the wire and past the room under test."""
+        headers = {"Authorization": f"FlyV1 {TOKEN}"}
+        async with httpx.AsyncClient(base_url=self.engine.api_url, headers=headers, trust_env=False) as client:
+            answer = await client.get("/v1/apps/acme-time/machines")
+        return json.loads(answer.content) if answer.is_success else []
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+    runner = Path(__file__).with_name("runner.py")
+    settings = EngineSettings(
+        state_dir=tmp_path / "engine",
+        token=TOKEN,
+        organization="acme-org",
+        region="iad",
+        images={"catwalk-runner": (sys.executable, str(runner), "{port}")},
+        base_environment={"PATH": os.environ["PATH"]},
+    )
+    async with run_engine(settings) as running:
+        yield running
+
+
+@pytest.fixture
+async def stage(engine: Engine) -> AsyncIterator[Stage]:
+    wire = Wire(engine_url=engine.api_url)
+    listening = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
+    wire.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with (
+        MachinesAPI(base_url=wire.url, token=SecretValue(TOKEN)) as api,
+        MCPProber(DataPath(host="127.0.0.1", port=engine.proxy_port)) as prober,
+    ):
+        logs = FlyLogs(api, machines_api=api, redact=lambda text: text.replace(PLAINTEXT, "********"))
+        fleet = FlyFleet(api, fleet="acme", organization="acme-org", patience=PATIENCE)
+        yield Stage(engine=engine, wire=wire, api=api, fleet=fleet, prober=prober, logs=logs)
+    listening.close()
