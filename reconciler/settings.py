@@ -97,7 +97,7 @@ _AGE_VARIABLES: Final = ("SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE")
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
     for name in sorted(environment):
         if name.startswith("CATWALK_") and name not in KNOWN_VARIABLES:
-            near = get_close_matches(name, KNOWN_VARIABLES, n=1)
+            near = get_close_matches(name, KNOWN_VARIABLES, n=1, cutoff=0.8)
             hint = f"did you mean {near[0]}?" if near else "unset it"
             raise EnvironmentFault("unknown-setting", f"{name} is no setting of Catwalk", hint=hint)
 

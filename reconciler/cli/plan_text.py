@@ -32,6 +32,8 @@ LONGEST_VALUE = 100
 def plan_lines(plan: Plan, before: MonthlyCost, after: MonthlyCost) -> Iterator[Text]:
     """The lines of a plan, from the headline to the digest."""
     yield _headline(plan)
+    if plan.actions:
+        yield Text()
     for server, actions in groupby(plan.actions, key=lambda action: action.server):
         yield from _server_lines(server, list(actions))
     for held in plan.held:
@@ -52,7 +54,7 @@ def summary(plan: Plan) -> str:
 
 def _headline(plan: Plan) -> Text:
     revision = f"{plan.revision.short} {plan.revision.subject}".strip()
-    text = "is as the commit asks for" if plan.empty else "will change"
+    text = "is what the commit asks for" if plan.empty else "will change"
     return Text.assemble(
         "Fleet ", (plan.fleet, "bold"), f" {text} at {plan.revision.branch} ", (revision, "cyan"), "\n"
     )

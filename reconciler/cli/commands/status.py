@@ -92,11 +92,14 @@ def _show(fleet: FleetDocument, *, running: bool) -> None:
     for problem in fleet.problems:
         console.print(_problem_line(problem), soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("server", "state", "since", "package", "why"):
-        table.add_column(column, overflow="fold")
+    for column in ("server", "state", "since", "tools", "package"):
+        table.add_column(column, no_wrap=column != "package", overflow="fold")
     for server in fleet.servers:
         table.add_row(*_row(server))
     console.print(table)
+    for server in fleet.servers:
+        if server.state not in WELL:
+            console.print(_why(server), soft_wrap=True)
 
 
 def _headline(fleet: FleetDocument, *, running: bool) -> Text:
@@ -118,17 +121,18 @@ def _problem_line(problem: ProblemDocument) -> Text:
 
 def _row(server: ServerDocument) -> tuple[Text | str, ...]:
     state = ServerState(server.state)
-    why = f"{server.cause}: {server.detail}" if server.cause else server.detail
-    if state is ServerState.READY:
-        why = f"{len(server.tools)} tools"
-    return (
-        Text(server.name, style="bold"),
-        Text(state, style=STATE_STYLES[state]),
-        _since(server.since),
-        server.package,
-        why,
-    )
+    name, word = Text(server.name, style="bold"), Text(state, style=STATE_STYLES[state])
+    return (name, word, _since(server.since), str(len(server.tools) or ""), server.package)
+
+
+def _why(server: ServerDocument) -> Text:
+    """Below the table, where a long reason has the whole width."""
+    reason = f"{server.cause}: {server.detail}" if server.cause else server.detail
+    return Text.assemble((f"{server.name}: ", "bold"), reason or "on its way")
 
 
 def _since(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
+    if moment is None:
+        return ""
+    local, today = moment.astimezone(), SystemClock().now().astimezone().date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"

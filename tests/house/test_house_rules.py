@@ -1,0 +1,101 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.adapter.causes import Cause as AdapterCause
+from gateway.adapter.causes import exit_code
+from reconciler.cli.main import SUBCOMMANDS
+from reconciler.core.verdict import EXIT_CAUSES
+from reconciler.settings import KNOWN_VARIABLES
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST_FUNCTION = 50
+LONGEST_MODULE = 400
+LONGEST_README = 150
+# Spelt in parts, because this file is tracked too.
+REGISTRY_HOSTS = ("pypi" + ".org", "python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org")
+
+
+def tracked(*patterns: str) -> list[Path]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("the house rules look at tracked files, and this is no git checkout")
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return [ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def modules() -> list[Path]:
+    return [path for path in tracked("*.py") if path.relative_to(ROOT).parts[0] in {"schemas", "reconciler", "gateway"}]
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [str(path.relative_to(ROOT)) for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))]
+    assert not silent
+
+
+def test_no_function_and_no_module_grows_too_long() -> None:
+    long_functions = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in modules()
+        for node in functions(path)
+        if (node.end_lineno or 0) - node.lineno + 1 > LONGEST_FUNCTION
+    ]
+    long_modules = [str(path.relative_to(ROOT)) for path in modules() if path.read_text().count("\n") > LONGEST_MODULE]
+    assert not long_functions + long_modules
+
+
+def test_no_tracked_file_names_the_host_of_a_package_registry() -> None:
+    naming = [
+        f"{path.relative_to(ROOT)}: {host}"
+        for path in tracked()
+        for host in REGISTRY_HOSTS
+        if host in path.read_text(encoding="utf-8", errors="replace")
+    ]
+    assert not naming
+
+
+def test_adapter_and_verdict_agree_on_the_exit_codes() -> None:
+    assert {exit_code(cause): cause.value for cause in AdapterCause} == {
+        code: cause.value for code, cause in EXIT_CAUSES.items()
+    }
+
+
+def test_the_readme_is_short_and_shows_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme.count("\n") <= LONGEST_README
+    assert "pip install uv && uv run catwalk up examples/quickstart" in readme
+    assert "pip install uv && uv run pytest" in readme
+
+
+def test_every_command_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in SUBCOMMANDS if f"catwalk {name}" not in readme]
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in tracked("*.md")
+        for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert not broken
+
+
+def test_every_setting_is_documented() -> None:
+    settings = (ROOT / "reconciler" / "settings.py").read_text(encoding="utf-8")
+    later = {"CATWALK_GITHUB_APP_ID", "CATWALK_GITHUB_APP_KEY", "CATWALK_WEBHOOK_SECRET"}
+    assert not [name for name in KNOWN_VARIABLES - later if f"`{name}`" not in settings]
