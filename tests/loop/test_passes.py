@@ -254,3 +254,27 @@ async def test_a_gate_that_refuses_ends_the_pass_before_anything_is_read(world, 
     assert [problem.code for problem in finished.problems] == ["not-the-leader"]
     assert world.source.reads == []
     assert world.reporter.reported == [finished]
+
+
+async def test_a_server_that_was_coming_up_when_the_process_ended_is_watched_anew(world):
+    world.commit("one", "time")
+    world.fleet.boot_s = 10_000
+    await world.run()
+    world.clock.advance(10_000)
+    world.restart()
+    world.fleet.change("time-1", updated_at=world.clock.now())
+    world.fleet.boot_s = 5
+    finished = await world.run(Trigger.START)
+    assert world.states(finished) == {"time": "ready"}
+
+
+async def test_a_server_that_lost_its_health_must_prove_itself_again(world):
+    world.commit("one", "time")
+    await world.run()
+    world.fleet.boot_s = 10_000
+    world.pauses.clear()
+    await world.run(Trigger.HEALTH)
+    world.fleet.boot_s = 0
+    finished = await world.run(Trigger.HEALTH)
+    assert world.states(finished) == {"time": "ready"}
+    assert world.prober.probed == ["acme-time", "acme-time"]

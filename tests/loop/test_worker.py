@@ -178,6 +178,18 @@ async def test_a_commit_between_the_first_pass_and_the_first_poll_is_not_missed(
     assert queue.pending is Trigger.COMMIT
 
 
+async def test_a_later_pass_does_not_move_what_the_poll_compares_with(world, poll):
+    looking, queue = poll
+    first = world.commit("one", "time")
+    looking.begin(first)
+    world.commit("two", "time")
+    await looking.look()
+    async with queue.turn():
+        looking.begin(first)
+    await looking.look()
+    assert queue.pending is None
+
+
 async def test_a_poll_before_the_first_pass_waits_for_it(world, poll):
     looking, queue = poll
     world.commit("one", "time")
