@@ -21,6 +21,11 @@ def resolve_date(wanted: str, published: str | None) -> str | None:
     return None if moment is None else (moment + _MARGIN).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def as_of_hint(date: str | None) -> str:
+    """What to add to a failed installation that was limited to a date."""
+    return f" as of {date} (resolve_as_of chooses another date)" if date else ""
+
+
 def parse_instant(text: str | None) -> datetime | None:
     """Read a registry's timestamp; None for a missing or unreadable one, which some private registries have."""
     if not text:

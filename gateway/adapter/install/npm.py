@@ -13,13 +13,11 @@ from typing import cast
 
 from gateway.adapter.causes import AdapterFailure, Cause
 from gateway.adapter.install.context import InstallContext, failure_of
-from gateway.adapter.install.dates import resolve_date
+from gateway.adapter.install.dates import as_of_hint, resolve_date
 from gateway.adapter.install.environment import Installed, empty, folder_for, locked, read_installed, write_installed
 from gateway.adapter.install.executables import choose_executable
 from gateway.adapter.install.nearest import missing_version
 from gateway.adapter.install.node import Node, any_node, fitting_node
-from gateway.adapter.install.process import Finished
-from gateway.adapter.options import PUBLISHED
 from gateway.adapter.package import PackageRef
 
 _FACTS = ("name", "version", "bin", "engines", "time", "deprecated")
@@ -108,27 +106,15 @@ async def _install(
     if facts.deprecated:
         context.log.event("deprecated", package=name, reason=facts.deprecated)
     await empty(folder)
-    finished = await _run_npm(context, folder, node, (f"{package.name}@{facts.version}", date))
-    if finished.status != 0 and date is not None and context.resolve_as_of == PUBLISHED and _too_old(finished):
-        context.log.event("date-given-up", package=name, dependencies_as_of="today")
-        finished = await _run_npm(context, folder, node, (f"{package.name}@{facts.version}", None))
+    options = ["--prefix", str(folder), "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    limit = [f"--before={date}"] if date else []
+    command = [*node.npm, "install", *options, *limit, f"{package.name}@{facts.version}"]
+    finished = await context.install(command, path=[node.folder])
     if finished.status != 0:
-        raise failure_of(finished, f"{package} cannot be installed")
+        raise failure_of(finished, f"{package} cannot be installed{as_of_hint(date)}")
     installed = _inspect(folder, node, facts)
     write_installed(folder, installed)
     return installed
-
-
-async def _run_npm(context: InstallContext, folder: Path, node: Node, wanted: tuple[str, str | None]) -> Finished:
-    spec, date = wanted
-    options = ["--prefix", str(folder), "--omit=dev", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-    limit = [f"--before={date}"] if date else []
-    return await context.install([*node.npm, "install", *options, *limit, spec], path=[node.folder])
-
-
-def _too_old(finished: Finished) -> bool:
-    """A dependency is pinned to a release that the registry lists with a later date."""
-    return "ETARGET" in finished.text or "with a date before" in finished.text
 
 
 def _inspect(folder: Path, node: Node, facts: NpmFacts) -> Installed:

@@ -27,6 +27,10 @@ _ALLOWED = re.compile(
 _MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 _MAX_LINE_BYTES = _MAX_OUTPUT_BYTES
 _KEPT_LINES = 200
+_NEUTRAL_FOLDER = "/"
+"""uv and npm read project files from the working directory and its parents: a project's own pins are none of a
+server's.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,12 @@ def installer_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in environment.items() if _ALLOWED.fullmatch(key)}
 
 
+def pyenv_folders() -> list[str]:
+    """The interpreters of pyenv, whose shims on PATH refuse every version but the chosen one."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return [str(folder) for folder in sorted(root.glob("versions/3.*/bin"), reverse=True)]
+
+
 async def run_installer(
     command: Sequence[str],
     *,
@@ -65,8 +75,10 @@ async def run_installer(
     Raises InstallerTimeout, and OSError when the command cannot be executed.
     """
     environment = installer_environment(os.environ)
-    environment["PATH"] = os.pathsep.join([*map(str, path), environment.get("PATH", os.defpath)])
-    process = await anyio.open_process(command, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+    environment["PATH"] = os.pathsep.join([*map(str, path), environment.get("PATH", os.defpath), *pyenv_folders()])
+    process = await anyio.open_process(
+        command, stdin=subprocess.DEVNULL, env=environment, cwd=_NEUTRAL_FOLDER, start_new_session=True
+    )
     try:
         with anyio.fail_after(timeout_s):
             return await _collect(process, log, quiet_output=quiet_output)

@@ -11,9 +11,8 @@ from pathlib import Path
 import anyio
 
 from gateway.adapter.causes import AdapterFailure, Cause
-from gateway.adapter.install.as_of import install_as_of
 from gateway.adapter.install.context import InstallContext, failure_of
-from gateway.adapter.install.dates import resolve_date
+from gateway.adapter.install.dates import as_of_hint, resolve_date
 from gateway.adapter.install.environment import Installed, empty, folder_for, locked, read_installed, write_installed
 from gateway.adapter.install.nearest import missing_version
 from gateway.adapter.install.simple_index import Release, normal_version, releases_of
@@ -72,14 +71,15 @@ async def _install_into(context: InstallContext, folder: Path, package: PackageR
     made = await context.install([find_uv(), "venv", "--no-project", *python, str(folder)])
     if made.status != 0:
         what = f"no Python fits {package} (requires-python {release.requires_python or 'any'})"
-        raise failure_of(made, what, Cause.RUNTIME_UNAVAILABLE)
+        raise AdapterFailure(Cause.RUNTIME_UNAVAILABLE, failure_of(made, what).detail)
     date = resolve_date(context.resolve_as_of, release.published)
     name = f"pypi:{package.name}@{release.version}"
     context.log.event("installing", package=name, dependencies_as_of=date or "today")
-    requirement = f"{package.name}=={release.version}"
-    finished = await install_as_of(context, folder / "bin" / "python", requirement, date)
+    limit = ["--exclude-newer", date] if date else []
+    target = ["--python", str(folder / "bin" / "python"), "--compile-bytecode", *limit]
+    finished = await context.install([find_uv(), "pip", "install", *target, f"{package.name}=={release.version}"])
     if finished.status != 0:
-        raise failure_of(finished, f"{package} cannot be installed")
+        raise failure_of(finished, f"{package} cannot be installed{as_of_hint(date)}")
 
 
 def _inspect(folder: Path, package: PackageRef, version: str) -> Installed:
