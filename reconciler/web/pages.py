@@ -1,0 +1,74 @@
+"""The pages: the fleet, one server, one revision. Each is complete without JavaScript."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from litestar import MediaType, Response, Router, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from reconciler.errors import CatwalkError, Unavailable
+from reconciler.web.answers import PageAnswers
+from reconciler.web.assets import asset
+from reconciler.web.documents import LogsDocument
+from reconciler.web.fleets import (
+    fleet_document,
+    logs_document,
+    passes_document,
+    revision_document,
+    server_page_document,
+)
+from reconciler.web.rendering import page
+from reconciler.web.site import AskedSite, Guard, Site
+
+SHOWN_PASSES: Final = 12
+"""Passes at the foot of the dashboard."""
+SHOWN_LOG_LINES: Final = 200
+"""Log lines on a server's page; `/api/servers/{name}/logs` has more."""
+
+
+@get("/", media_type=MediaType.HTML, include_in_schema=False)
+async def show_fleet(site: AskedSite) -> Response[str]:
+    history = await passes_document(site.view, limit=SHOWN_PASSES)
+    return _page(site, "fleet.html", fleet=fleet_document(site.view), history=history)
+
+
+@get("/servers/{name:str}", media_type=MediaType.HTML, include_in_schema=False)
+async def show_server(site: AskedSite, name: FromPath[str]) -> Response[str]:
+    document = await server_page_document(site.view, name)
+    logs, logs_fault = await _logs(site, name)
+    return _page(site, "server.html", document=document, logs=logs, logs_fault=logs_fault)
+
+
+@get("/revisions/{commit:str}", media_type=MediaType.HTML, include_in_schema=False)
+async def show_revision(site: AskedSite, commit: FromPath[str]) -> Response[str]:
+    return _page(site, "revision.html", document=await revision_document(site.view, commit))
+
+
+async def _logs(site: Site, name: str) -> tuple[LogsDocument, str]:
+    """The lines, or why there are none: a log service that is down must not take the rest of the page with it."""
+    try:
+        return await logs_document(site.view, name, limit=SHOWN_LOG_LINES), ""
+    except Unavailable as fault:
+        return LogsDocument(server=name, lines=[]), str(fault)
+
+
+def _page(site: Site, template: str, **values: object) -> Response[str]:
+    return page(site.templates, template, {**values, "fleet_name": site.view.fleet}, now=site.clock.now())
+
+
+PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_revision)
+
+
+def pages_router(site: Site, guards: Sequence[Guard]) -> Router:
+    """The pages with their style sheet; assets need no permission, since an error page wants them too."""
+    answers = PageAnswers(site)
+    guarded = Router("/", route_handlers=PAGES, guards=list(guards))
+    return Router(
+        "/",
+        route_handlers=[guarded, asset],
+        dependencies={"site": Provide(lambda: site, sync_to_thread=False)},
+        exception_handlers={HTTPException: answers, CatwalkError: answers},
+    )

@@ -1,0 +1,153 @@
+"""From plans and passes to documents. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, assert_never
+
+from reconciler.core.actions import (
+    Action,
+    AllocateAddress,
+    Create,
+    CreateApp,
+    Destroy,
+    DestroyApp,
+    FieldChange,
+    Outcome,
+    Pass,
+    Plan,
+    SetSecrets,
+    Start,
+    Stop,
+    Update,
+)
+from reconciler.core.problems import Problem
+from reconciler.core.types import OutcomeKind, Revision
+from reconciler.web.documents import (
+    ActionDocument,
+    FieldChangeDocument,
+    HeldDocument,
+    PassDocument,
+    PassSummaryDocument,
+    ProblemDocument,
+    RevisionReference,
+)
+
+LONGEST_VALUE: Final = 400
+"""Characters of a field's value on a page. Whole files can be values; the commit shows them better."""
+
+
+def problem_document(problem: Problem) -> ProblemDocument:
+    place = problem.location
+    return ProblemDocument(
+        code=problem.code,
+        message=problem.message,
+        hint=problem.hint,
+        remedy=problem.remedy,
+        server=problem.server,
+        file=place.file if place else None,
+        line=place.line if place else None,
+        column=place.column if place else None,
+    )
+
+
+def revision_reference(revision: Revision) -> RevisionReference:
+    return RevisionReference(
+        commit=revision.commit, short=revision.short, branch=revision.branch, subject=revision.subject
+    )
+
+
+def pass_summary(finished: Pass) -> PassSummaryDocument:
+    return PassSummaryDocument(
+        number=finished.number,
+        trigger=finished.trigger,
+        started_at=finished.started_at,
+        finished_at=finished.finished_at,
+        revision=revision_reference(finished.revision) if finished.revision else None,
+        settled=finished.settled,
+        actions=len(finished.plan.actions) if finished.plan else 0,
+        failed=sum(outcome.kind is OutcomeKind.FAILED for outcome in finished.outcomes),
+        problems=len(finished.problems),
+    )
+
+
+def pass_document(finished: Pass) -> PassDocument:
+    plan = finished.plan
+    held = plan.held if plan else ()
+    return PassDocument(
+        number=finished.number,
+        trigger=finished.trigger,
+        started_at=finished.started_at,
+        finished_at=finished.finished_at,
+        plan_digest=plan.digest if plan else "",
+        actions=_actions(plan, finished.outcomes) if plan else [],
+        held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in held],
+        unchanged=list(plan.unchanged) if plan else [],
+    )
+
+
+def summary(action: Action) -> str:
+    """What an action does, in words, with the thing it is done to. Names of secrets, never values."""
+    match action:
+        case CreateApp():
+            words = f"create app {action.app} in a network of its own"
+        case AllocateAddress():
+            words = f"give {action.app} its private address"
+        case SetSecrets():
+            names = ", ".join(action.names) or "none"
+            words = f"set the secrets of {action.app}: {names}"
+        case Create():
+            words = f"create machine {action.machine.name} in {action.machine.region}"
+        case Update():
+            words = f"update machine {action.machine.name} ({action.machine_id})"
+        case Start():
+            words = f"start machine {action.machine_id}"
+        case Stop():
+            words = f"stop machine {action.machine_id}"
+        case Destroy():
+            words = f"destroy machine {action.machine_name} ({action.machine_id})"
+        case DestroyApp():
+            words = f"destroy app {action.app}"
+        case _:
+            assert_never(action)
+    return words
+
+
+KINDS: Final[Mapping[type[Action], str]] = {
+    CreateApp: "create-app",
+    AllocateAddress: "allocate-address",
+    SetSecrets: "set-secrets",
+    Create: "create",
+    Update: "update",
+    Start: "start",
+    Stop: "stop",
+    Destroy: "destroy",
+    DestroyApp: "destroy-app",
+}
+"""The word for each action in the API."""
+
+
+def _actions(plan: Plan, outcomes: Sequence[Outcome]) -> list[ActionDocument]:
+    """Actions are values, so an outcome finds its action by equality, also after both came back from a store."""
+    found = {outcome.action: outcome for outcome in outcomes}
+    return [_action(action, found.get(action)) for action in plan.actions]
+
+
+def _action(action: Action, outcome: Outcome | None) -> ActionDocument:
+    problem = outcome.problem if outcome else None
+    return ActionDocument(
+        kind=KINDS[type(action)],
+        server=action.server,
+        summary=summary(action),
+        reason=action.reason,
+        changes=[_change(change) for change in action.changes] if isinstance(action, Update) else [],
+        outcome=outcome.kind if outcome else None,
+        outcome_detail=outcome.detail if outcome else "",
+        problem=problem_document(problem) if problem else None,
+    )
+
+
+def _change(change: FieldChange) -> FieldChangeDocument:
+    return FieldChangeDocument(path=change.path, before=_cut(change.before), after=_cut(change.after))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

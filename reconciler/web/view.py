@@ -1,0 +1,80 @@
+"""What the pages need to know, in the words of the pages.
+
+The wiring implements `FleetView` over the loop, the store, the log door and the gateway's address. Everything in it
+is a value of `core`, already redacted; the web room cannot reach behind it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from reconciler.core.actions import Pass
+from reconciler.core.types import ServerState, ServerStatus
+from reconciler.loop.ports import LogLine
+
+
+class FleetEventKind(StrEnum):
+    """What can change under a page that is open."""
+
+    SERVER_CHANGED = "server-changed"
+    """A server entered another state."""
+    RECONCILED = "pass-finished"
+    """A pass ended, whatever came of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetEvent:
+    """Something changed: a hint to look again, not the change itself."""
+
+    kind: FleetEventKind
+    server: str = ""
+    """Empty for a pass."""
+    state: ServerState | None = None
+
+
+class FleetView(Protocol):
+    """One fleet as it can be seen now. Reading is cheap: every page calls most of these once."""
+
+    @property
+    def fleet(self) -> str:
+        """The name of the fleet; empty until a manifest has been read."""
+        ...
+
+    def newest_pass(self) -> Pass | None:
+        """The pass that finished last; none before the first one."""
+        ...
+
+    def statuses(self) -> Sequence[ServerStatus]:
+        """The verdict on every server of the revision in force, in any order, `since` being when the state began."""
+        ...
+
+    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
+        """Finished passes, newest first, at most `limit`.
+
+        `revision` keeps those that looked at a commit which begins with this text; empty keeps all.
+
+        Raises:
+            Unavailable: the history cannot be read now.
+        """
+        ...
+
+    async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
+        """The newest lines of one server, oldest first, redacted.
+
+        Raises:
+            Unavailable: the log service does not answer.
+        """
+        ...
+
+    def mcp_url(self, server: str) -> str:
+        """The public address at which the gateway serves one server."""
+        ...
+
+    def events(self) -> AsyncIterator[FleetEvent]:
+        """What changes from now on, one iterator for each listener.
+
+        It must end when the process begins to stop, so that open pages do not hold the shutdown up, and it may drop
+        events for a listener that does not keep up: whoever listens reads the state anew anyway.
+        """
+        ...

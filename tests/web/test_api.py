@@ -1,0 +1,152 @@
+"""The JSON of `/api`: shapes, limits, errors, and that it is described."""
+
+import anyio
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.core.types import ServerState
+from reconciler.web.events import MOST_STREAMS, LiveStreams
+from reconciler.web.view import FleetEvent, FleetEventKind
+
+NEEDED_HEADERS = {"content-security-policy", "x-content-type-options", "referrer-policy", "cache-control"}
+
+
+async def test_the_fleet_tells_every_server_with_state_cause_and_address(client):
+    fleet = (await client.get("/api/fleet")).json()
+    weather = next(server for server in fleet["servers"] if server["name"] == "weather")
+    assert [server["name"] for server in fleet["servers"]] == sorted(server["name"] for server in fleet["servers"])
+    assert {server["state"] for server in fleet["servers"]} == {state.value for state in ServerState}
+    assert weather["cause"] == "crash-loop"
+    assert weather["mcp_url"] == "http://127.0.0.1:8080/servers/weather/mcp"
+    assert fleet["client_configuration"]["mcpServers"]["weather"] == {"type": "http", "url": weather["mcp_url"]}
+
+
+async def test_a_refused_revision_is_told_beside_the_one_in_force(client):
+    fleet = (await client.get("/api/fleet")).json()
+    assert fleet["revision"]["short"] == "feedc0f"
+    assert fleet["applied_revision"]["short"] == "a1b2c3d"
+    assert (fleet["problems"][0]["file"], fleet["problems"][0]["line"]) == ("servers/catwalk.yaml", 12)
+    assert fleet["settled"] is False
+
+
+async def test_a_fleet_before_its_first_pass_is_an_answer_and_not_an_error(client, view):
+    view.passes_done, view.verdicts = (), ()
+    fleet = (await client.get("/api/fleet")).json()
+    assert (fleet["servers"], fleet["revision"], fleet["checked_at"]) == ([], None, None)
+
+
+async def test_a_server_tells_how_clients_reach_it_and_when_it_changed(client):
+    page = (await client.get("/api/servers/weather")).json()
+    assert page["vscode_configuration"]["servers"]["weather"]["type"] == "http"
+    assert [(item["state"], item["pass_number"]) for item in page["history"]] == [("failed", 7), ("ready", 6)]
+
+
+async def test_log_lines_come_oldest_first_and_no_more_than_asked(client):
+    logs = (await client.get("/api/servers/weather/logs", params={"limit": 3})).json()
+    times = [line["at"] for line in logs["lines"]]
+    assert len(times) == 3
+    assert times == sorted(times)
+
+
+async def test_a_revision_tells_what_was_done_and_what_came_of_it(client):
+    document = (await client.get("/api/revisions/a1b2c3d")).json()
+    actions = document["passes"][0]["actions"]
+    assert [action["outcome"] for action in actions] == ["applied", "adopted", "applied", "failed", None]
+    assert actions[3]["changes"][0]["path"] == "init.cmd"
+    assert actions[3]["problem"]["code"] == "region-full"
+    assert document["in_force"] is True
+    assert document["passes"][0]["held"][0]["server"] == "old"
+
+
+async def test_a_refused_revision_is_not_in_force(client):
+    document = (await client.get("/api/revisions/feedc0f")).json()
+    assert document["in_force"] is False
+    assert document["problems"][0]["code"] == "unknown-key"
+
+
+async def test_passes_come_newest_first(client):
+    passes = (await client.get("/api/passes", params={"limit": 2})).json()["passes"]
+    assert [item["number"] for item in passes] == [9, 8]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        pytest.param("/api/servers/nobody", 404, "unknown-server", id="server"),
+        pytest.param("/api/servers/nobody/logs", 404, "unknown-server", id="logs"),
+        pytest.param("/api/revisions/0123456", 404, "unknown-revision", id="commit that no pass looked at"),
+        pytest.param("/api/revisions/main", 404, "unknown-revision", id="no commit"),
+        pytest.param("/api/passes?limit=0", 400, "bad-request", id="limit too small"),
+        pytest.param("/api/servers/time/logs?limit=1001", 400, "bad-request", id="limit too large"),
+    ],
+)
+async def test_errors_are_problem_documents(client, path, status, code):
+    answer = await client.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert set(answer.headers) >= NEEDED_HEADERS
+
+
+async def test_a_limit_out_of_range_is_named(client):
+    assert "limit" in (await client.get("/api/passes?limit=0")).json()["detail"]
+
+
+async def test_logs_that_cannot_be_read_now_say_so(client, view):
+    view.logs_down = True
+    answer = await client.get("/api/servers/time/logs")
+    assert (answer.status_code, answer.json()["code"]) == (503, "logs-unavailable")
+
+
+async def test_every_answer_fits_the_published_schema(client):
+    schema = (await client.get("/api/schema")).json()
+    paths = {
+        "/api/fleet": "/api/fleet",
+        "/api/servers/{name}": "/api/servers/github",
+        "/api/servers/{name}/logs": "/api/servers/github/logs",
+        "/api/passes": "/api/passes",
+        "/api/revisions/{commit}": "/api/revisions/a1b2c3d",
+    }
+    assert set(schema["paths"]) == set(paths)
+    for template, path in paths.items():
+        content = schema["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
+        described = {**content["schema"], "components": schema["components"]}
+        Draft202012Validator(described).validate((await client.get(path)).json())
+
+
+async def test_the_schema_explains_its_fields(client):
+    models = (await client.get("/api/schema")).json()["components"]["schemas"]
+    assert models["ServerDocument"]["properties"]["since"]["description"] == "When this state began."
+
+
+async def test_every_answer_forbids_caching_and_framing(client):
+    headers = (await client.get("/api/fleet")).headers
+    assert set(headers) >= NEEDED_HEADERS
+    assert headers["cache-control"] == "no-store"
+
+
+async def test_changes_arrive_as_events(client, view):
+    view.event_log.append(FleetEvent(kind=FleetEventKind.SERVER_CHANGED, server="time", state=ServerState.READY))
+    await view.stop()
+    answer = await client.get("/api/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "event: server-changed" in answer.text
+    assert '"server": "time"' in answer.text
+
+
+async def test_more_listeners_than_there_is_room_for_are_refused(client, view):
+    site_streams = next(route for route in client.app.routes if route.path == "/api/events")
+    provide = site_streams.route_handlers[0].resolve_dependencies()["site"]
+    streams = (await provide()).streams
+    streams._open = MOST_STREAMS
+    answer = await client.get("/api/events")
+    assert (answer.status_code, answer.json()["code"]) == (503, "too-many-streams")
+
+
+async def test_a_listener_that_leaves_gives_its_place_back(view):
+    streams = LiveStreams()
+    messages = streams.messages(view)
+    with anyio.fail_after(5):
+        await anext(messages)
+        assert streams._open == 1
+        await messages.aclose()
+    assert streams._open == 0

@@ -1,0 +1,85 @@
+"""Pure parts: ages, history, words for actions."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.core.actions import Action, Pass, Start, Stop
+from reconciler.core.types import OutcomeKind, ServerState, ServerStatus, Trigger
+from reconciler.web.appearance import OUTCOMES, STATES, age
+from reconciler.web.fleets import transitions
+from reconciler.web.plans import KINDS, summary
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "119 min"), (7200, "2 h"), (172_800, "2 d"), (-5, "0 s")],
+)
+def test_ages_are_told_in_one_unit(seconds, expected):
+    assert age(NOW - timedelta(seconds=seconds), NOW) == expected
+
+
+def test_an_unknown_moment_has_no_age():
+    assert age(None, NOW) == ""
+
+
+def test_every_state_and_outcome_has_looks_of_its_own_words():
+    assert set(STATES) == set(ServerState)
+    assert set(OUTCOMES) == set(OutcomeKind)
+
+
+def test_states_that_share_a_colour_and_a_shape_share_a_meaning():
+    looks = {(item.tone, item.shape) for item in STATES.values()}
+    assert len(looks) >= len(STATES) - 1, "only installing and starting look alike"
+
+
+def test_every_action_has_a_word():
+    assert set(KINDS) == set(get_args(Action))
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (Start(server="a", app="x-a", machine_id="m1", reason=""), "start machine m1"),
+        (Stop(server="a", app="x-a", machine_id="m1", reason=""), "stop machine m1"),
+    ],
+)
+def test_actions_are_told_in_words(action, words):
+    assert summary(action) == words
+
+
+def passes(states: list[ServerState]) -> list[Pass]:
+    """One pass a minute, newest first."""
+    base = Pass(number=0, trigger=Trigger.HEALTH, started_at=NOW, finished_at=NOW)
+    return [
+        replace(
+            base,
+            number=number,
+            finished_at=NOW + timedelta(minutes=number),
+            statuses=(ServerStatus(server="a", state=state), ServerStatus(server="b", state=ServerState.READY)),
+        )
+        for number, state in reversed(list(enumerate(states)))
+    ]
+
+
+@given(st.lists(st.sampled_from(list(ServerState)), max_size=20))
+def test_history_holds_each_change_once_and_the_first_verdict(states):
+    told = [item.state for item in transitions("a", passes(states))]
+    expected = [state for number, state in enumerate(states) if number == 0 or states[number - 1] != state]
+    assert told == [state.value for state in reversed(expected)]
+
+
+@given(st.lists(st.sampled_from(list(ServerState)), min_size=1, max_size=20))
+def test_history_comes_newest_first(states):
+    times = [item.at for item in transitions("a", passes(states))]
+    assert times == sorted(times, reverse=True)
+
+
+def test_a_server_that_no_pass_knows_has_no_history():
+    assert list(transitions("c", passes([ServerState.READY]))) == []
