@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,11 +9,7 @@ from reconciler.core.actions import Action, Create, Destroy, DestroyApp, Update
 from reconciler.core.plan import plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import ExitEvent, MachineState, ObservedApp, Scale
-
-if TYPE_CHECKING:
-    from conftest import World
-else:
-    World = Any
+from tests.core.conftest import World
 
 Kinds = Callable[[tuple[Action, ...]], list[str]]
 

@@ -1,7 +1,6 @@
 """The promises of the planner, for any fleet and any view of it."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,11 +9,7 @@ from reconciler.core.actions import Destroy, DestroyApp, Plan
 from reconciler.core.plan import plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import DesiredServer, MachineState, Observation, ObservedMachine, Scale, Snapshot
-
-if TYPE_CHECKING:
-    from conftest import World
-else:
-    World = Any
+from tests.core.conftest import World
 
 NAMES = ["alpha", "beta", "gamma", "delta"]
 machine_states = st.sampled_from(sorted(set(MachineState) - {MachineState.UNKNOWN}))

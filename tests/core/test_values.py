@@ -5,7 +5,6 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -20,11 +19,7 @@ from reconciler.core.redact import Redactor
 from reconciler.core.resolve import adapter_arguments, duration, machine_config
 from reconciler.core.secret import MASK, SecretValue
 from reconciler.core.types import Guest, Scale
-
-if TYPE_CHECKING:
-    from conftest import World
-else:
-    World = Any
+from tests.core.conftest import World
 
 CANARY = "canary-5f0c/ü+value"
 

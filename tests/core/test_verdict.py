@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,11 +22,7 @@ from reconciler.core.types import (
     ServerState,
 )
 from reconciler.core.verdict import EXIT_CAUSES, Evidence, needs_probe, settling, verdict
-
-if TYPE_CHECKING:
-    from conftest import World
-else:
-    World = Any
+from tests.core.conftest import World
 
 PASSING = (Check(name="servicecheck-00-http-8080", state=CheckState.PASSING, output='{"state":"ready"}'),)
 ANSWERED = ProbeResult(answered=True, tools=("get_current_time",))

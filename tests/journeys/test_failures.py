@@ -5,7 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import Event, Repository, clean_environment, command, copy_of_quickstart, running
+
+from tests.journeys.harness import Event, Repository, clean_environment, command, copy_of_quickstart, running
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 

@@ -116,6 +116,9 @@ class Catwalk:
         code = self.process.wait(timeout=within_s)
         for thread in self._threads:
             thread.join(timeout=5)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
         return code
 
     @property
@@ -152,7 +155,7 @@ def running(directory: Path, *arguments: str, environment: dict[str, str] | None
             catwalk.stop()
         except subprocess.TimeoutExpired:
             catwalk.process.kill()
-            catwalk.process.wait(timeout=10)
+            catwalk.stop()
 
 
 def command(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
