@@ -1,9 +1,9 @@
 """The engine's state on disk: one SQLite file in the state directory, and the lock that makes its owner the only one.
 
 Records are JSON documents by kind and key. Writes are gathered and committed together, off the event loop. Whoever
-needs to know that a change is durable awaits `settle`, and an API answer is sent only after that, so a kill at any point
-loses nothing that was answered. WAL with `synchronous=NORMAL` survives the death of the process at any point; a power
-cut may take the last commits, never the file.
+needs to know that a change is durable awaits `settle`, and an API answer is sent only after that, so a kill at any
+point loses nothing that was answered. WAL with `synchronous=NORMAL` survives the death of the process at any point; a
+power cut may take the last commits, never the file.
 
 The file holds app secrets, hence mode 0600 in a directory of 0700; SQLite gives its side files the mode of the main
 one.

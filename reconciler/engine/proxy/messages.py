@@ -13,7 +13,7 @@ import httptools
 
 READ_SIZE = 65_536
 HEAD_LIMIT = 65_536
-"""Bytes of one head. llhttp itself has no limit."""
+"""Bytes read before a head is complete. llhttp itself has no limit."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -143,12 +143,13 @@ class MessageReader:
             return
         if self._head_size >= 0:
             self._head_size += len(chunk)
+        if self._head_size > HEAD_LIMIT:
+            # A head may share its last chunk with a body, so the true limit lies up to one read higher.
+            raise BadMessage(f"a head larger than {HEAD_LIMIT} bytes")
         try:
             self._parser.feed_data(chunk)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise BadMessage(str(error)) from error
-        if self._head_size > HEAD_LIMIT:
-            raise BadMessage(f"a head larger than {HEAD_LIMIT} bytes")
 
     def _at_end(self) -> None:
         raise StreamEnded
