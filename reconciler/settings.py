@@ -15,7 +15,6 @@ from reconciler.errors import EnvironmentFault
 
 DEFAULT_FLY_API_URL: Final = "https://api.machines.dev"
 DEFAULT_FLY_LOGS_URL: Final = "https://api.fly.io"
-DEFAULT_GITHUB_API_URL: Final = "https://api.github.com"
 DEFAULT_RUNNER_IMAGE: Final = "registry.fly.io/catwalk-runner:0.1.0"
 
 KNOWN_VARIABLES: Final = frozenset(
@@ -43,8 +42,8 @@ class Settings:
     """`FLY_API_TOKEN`: an organization token, with or without its `FlyV1 ` prefix."""
     github_token: SecretValue | None = None
     """`GITHUB_TOKEN`: may write commit statuses on the source repository."""
-    github_api_url: str = DEFAULT_GITHUB_API_URL
-    """`GITHUB_API_URL`: another host for GitHub Enterprise."""
+    github_api_url: str = ""
+    """`GITHUB_API_URL`: another host for GitHub Enterprise; empty means the one that belongs to the repository."""
     fly_api_url: str = DEFAULT_FLY_API_URL
     """`CATWALK_FLY_API_URL`: the Machines API without `/v1`; the embedded engine has its own."""
     fly_logs_url: str = DEFAULT_FLY_LOGS_URL
@@ -78,7 +77,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         fly_api_token=_secret(environment, "FLY_API_TOKEN"),
         github_token=_secret(environment, "GITHUB_TOKEN"),
-        github_api_url=environment.get("GITHUB_API_URL") or DEFAULT_GITHUB_API_URL,
+        github_api_url=environment.get("GITHUB_API_URL", ""),
         fly_api_url=environment.get("CATWALK_FLY_API_URL") or DEFAULT_FLY_API_URL,
         fly_logs_url=environment.get("CATWALK_FLY_LOGS_URL") or DEFAULT_FLY_LOGS_URL,
         repo_url=environment.get("CATWALK_REPO_URL", ""),
