@@ -123,6 +123,10 @@ class Connection:
         if self._paused_by == 0:
             self.child.resume_reading()
 
+    async def end_status(self) -> int:
+        """Wait for the end of the process; shielded, because a cancelled waiter must not look like an ended process."""
+        return await asyncio.shield(self.exited)
+
     async def close(self) -> None:
         """End the process and its helpers; bounded, see `ChildProcess.end`."""
         if self._child is not None and not self.exited.done():

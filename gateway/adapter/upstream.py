@@ -18,6 +18,7 @@ from gateway.adapter.child import CannotWrite, Launch
 from gateway.adapter.connection import Connection, ServerVoice
 from gateway.adapter.diagnose import diagnose_exit
 from gateway.adapter.handshake import Handshake, UpstreamLost, announce_initialized, shake_hands
+from gateway.adapter.listening import listening_ports
 from gateway.adapter.log import AdapterLog
 from gateway.protocol.messages import InvalidMessage
 from gateway.protocol.revisions import Era
@@ -94,7 +95,7 @@ class Upstream:
         try:
             handshake = await self._shake_hands(connection)
             self._go_live(Live(connection=connection, handshake=handshake))
-            status = await connection.exited
+            status = await connection.end_status()
         finally:
             self._renew()
             await connection.close()
@@ -112,8 +113,7 @@ class Upstream:
             with anyio.fail_after(READY_BUDGET_S):
                 return await shake_hands(connection, self._raw_params)
         except TimeoutError as error:
-            detail = f"the server gave no answer to initialize within {READY_BUDGET_S:.0f} s"
-            raise AdapterFailure(Cause.TIMEOUT, detail) from error
+            raise _silence(connection.child.pid) from error
         except (UpstreamLost, CannotWrite) as error:
             raise await self._diagnosis(connection) from error
         except (MalformedJson, InvalidMessage) as error:
@@ -123,7 +123,7 @@ class Upstream:
     async def _diagnosis(self, connection: Connection) -> AdapterFailure:
         await connection.close()
         with anyio.move_on_after(_STDERR_SETTLE_S):
-            await connection.exited
+            await connection.end_status()
         status = connection.exited.result() if connection.exited.done() else 0
         return diagnose_exit(status, [self._log.mask(line) for line in connection.child.last_error_lines])
 
@@ -149,3 +149,13 @@ class Upstream:
             detail = f"the server ended {_MAX_CRASHES + 1} times within {_CRASH_WINDOW_S:.0f} s, last with {last}"
             raise AdapterFailure(Cause.CRASH_LOOP, self._log.mask(detail))
         await anyio.sleep(pause_s)
+
+
+def _silence(group: int) -> AdapterFailure:
+    """What to say about a server that never answered: one that listens on TCP speaks HTTP, not stdio."""
+    ports = listening_ports(group)
+    if not ports:
+        text = f"the server gave no answer to initialize within {READY_BUDGET_S:.0f} s"
+        return AdapterFailure(Cause.TIMEOUT, text)
+    text = f"the server answers nothing on stdio but listens on TCP port {ports[0]}: start it with its stdio transport"
+    return AdapterFailure(Cause.NOT_AN_MCP_SERVER, text)

@@ -108,18 +108,19 @@ class LegacyClient:
         assert accepted.status_code == 202
         return self
 
-    async def post(self, message: Any, **headers: str) -> httpx.Response:
+    async def post(self, message: object, **headers: str) -> httpx.Response:
         return await self.http.post(self.adapter.url, json=message, headers={**self.headers, **headers})
 
-    def call_body(self, request_id: Any, name: str, arguments: Json, meta: Json | None = None) -> Json:
+    def call_body(self, request_id: object, name: str, arguments: Json, meta: Json | None = None) -> Json:
         params: Json = {"name": name, "arguments": arguments}
         if meta:
             params["_meta"] = meta
         return {"jsonrpc": "2.0", "id": request_id, "method": "tools/call", "params": params}
 
-    async def call(self, request_id: Any, tool: str, meta: Json | None = None, **arguments: Any) -> httpx.Response:
+    async def call(
+        self, request_id: object, tool: str, meta: Json | None = None, **arguments: object
+    ) -> httpx.Response:
         return await self.post(self.call_body(request_id, tool, arguments, meta))
-
 
     async def until_held(self, name: str) -> None:
         """Wait until the server works on the call `hold` of that name."""
@@ -137,7 +138,9 @@ def events_of(response: httpx.Response) -> list[Json]:
     return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
 
 
-def modern_body(method: str, params: Json | None = None, request_id: Any = 1, capabilities: Json | None = None) -> Json:
+def modern_body(
+    method: str, params: Json | None = None, request_id: object = 1, capabilities: Json | None = None
+) -> Json:
     meta = {
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientCapabilities": capabilities or {},

@@ -286,7 +286,11 @@ async def test_sessions_beyond_the_limit_are_refused_with_a_time_to_try_again(st
     adapter.wait_for("ready")
     client = LegacyClient(adapter, http)
     await client.initialize(capabilities={"roots": {}})
-    params = {"protocolVersion": "2025-11-25", "capabilities": {"roots": {}}, "clientInfo": {"name": "x", "version": "1"}}
+    params = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {"roots": {}},
+        "clientInfo": {"name": "x", "version": "1"},
+    }
     body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
     refused = await http.post(adapter.url, json=body, headers={"accept": BOTH, "content-type": "application/json"})
     assert refused.status_code == 503

@@ -23,7 +23,7 @@ from gateway.protocol.messages import Message
 from gateway.protocol.scan import object_members, splice
 
 _MAX_WAITING_MESSAGES = 256
-_CANCEL_GRACE_S = 5.0
+_CANCEL_GRACE_S = 1.0
 _UNHEARD_S = 60.0
 _UNHEARD = f'"error":{{"code":{INTERNAL_ERROR},"message":"the client does not listen"}}'
 _ASIDE = ("notifications/message",)

@@ -84,7 +84,7 @@ async def _install_into(context: InstallContext, folder: Path, package: PackageR
 
 def _inspect(folder: Path, package: PackageRef, version: str) -> Installed:
     """Read the console scripts of the package itself; those of its dependencies are not it."""
-    targets = _console_scripts(folder, package.name)
+    targets = console_scripts(folder, package.name)
     return Installed(
         version=version,
         executables={name: str(folder / "bin" / name) for name in targets},
@@ -94,7 +94,8 @@ def _inspect(folder: Path, package: PackageRef, version: str) -> Installed:
     )
 
 
-def _console_scripts(folder: Path, name: str) -> dict[str, str]:
+def console_scripts(folder: Path, name: str) -> dict[str, str]:
+    """The console scripts (name -> module:function) of one package in an environment, not those of its dependencies."""
     normal = re.sub(r"[-_.]+", "_", name).lower()
     for info in folder.glob("lib/python*/site-packages/*.dist-info"):
         if re.sub(r"[-_.]+", "_", info.name.partition("-")[0]).lower() == normal:

@@ -50,7 +50,7 @@ async def releases_of(indexes: Sequence[str], name: str) -> dict[str, Release] |
         except FileNotFoundError:
             denied = True
             continue
-        return None if page is None else _releases(page)
+        return None if page is None else parse_releases(page)
     if denied:
         raise AdapterFailure(Cause.PACKAGE_NOT_FOUND, f"there is no PyPI package {name}")
     return None
@@ -100,7 +100,8 @@ def _from_netrc(host: str) -> tuple[str, str]:
     return (found[0], found[2]) if found else ("", "")
 
 
-def _releases(page: Mapping[str, object]) -> dict[str, Release]:
+def parse_releases(page: Mapping[str, object]) -> dict[str, Release]:
+    """Read a project page in JSON form: one release per version, without yanked files."""
     releases: dict[str, Release] = {}
     for file in cast(Sequence[Mapping[str, object]], page.get("files", [])):
         version = _version_of(str(file.get("filename", "")))

@@ -10,10 +10,6 @@ CANCELLED = []
 HELD = {}
 ANSWERS = {}
 LOCK = threading.Lock()
-TOOLS = (
-    "echo", "hold", "release", "progress", "crash", "noise", "big", "ask", "log", "change", "cancelled", "pid", "helper",
-    "environment", "number", "resource_changed", "holding",
-)
 
 
 def write(message):
@@ -50,60 +46,83 @@ def hold(name):
     return "held " + name
 
 
-def call(name, arguments, meta, request_id):
-    if name == "echo":
-        return arguments["text"]
-    if name == "hold":
-        return hold(arguments["name"])
-    if name == "holding":
-        return json.dumps(sorted(HELD))
-    if name == "release":
-        HELD.setdefault(arguments["name"], threading.Event()).set()
-        return "released"
-    if name == "progress":
-        for step in range(arguments["count"]):
-            notify("notifications/progress", {"progressToken": meta.get("progressToken"), "progress": step + 1})
-        return "done"
-    if name == "crash":
-        sys.stderr.write("crashing on command\n")
-        sys.stderr.flush()
-        os._exit(3)
-    if name == "noise":
-        write_raw("this is not JSON")
-        write_raw("[1, 2")
-        write_raw("{}")
-        return "quiet again"
-    if name == "big":
-        return "x" * arguments["bytes"]
-    if name == "ask":
-        return ask(arguments)
-    if name == "log":
-        notify("notifications/message", {"level": "info", "data": arguments["text"]})
-        return "logged"
-    if name == "change":
-        notify("notifications/tools/list_changed", {})
-        return "changed"
-    if name == "resource_changed":
-        notify("notifications/resources/updated", {"uri": arguments["uri"]})
-        return "changed"
-    if name == "cancelled":
-        return json.dumps(CANCELLED)
-    if name == "pid":
-        return str(os.getpid())
-    if name == "helper":
-        return str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
-    if name == "environment":
-        return os.environ.get(arguments["name"], "")
-    raise ValueError(name)
+def release(arguments, _):
+    HELD.setdefault(arguments["name"], threading.Event()).set()
+    return "released"
+
+
+def nap(arguments, _):
+    HELD["nap"] = threading.Event()
+    HELD["nap"].wait(arguments["seconds"])
+    return "rested"
+
+
+def progress(arguments, meta):
+    for step in range(arguments["count"]):
+        notify("notifications/progress", {"progressToken": meta.get("progressToken"), "progress": step + 1})
+    return "done"
+
+
+def crash(_, __):
+    sys.stderr.write("crashing on command\n")
+    sys.stderr.flush()
+    os._exit(3)
+
+
+def noise(_, __):
+    for text in ("this is not JSON", "[1, 2", "{}"):
+        write_raw(text)
+    return "quiet again"
+
+
+def log(arguments, _):
+    notify("notifications/message", {"level": "info", "data": arguments["text"]})
+    return "logged"
+
+
+def change(_, __):
+    notify("notifications/tools/list_changed", {})
+    return "changed"
+
+
+def resource_changed(arguments, _):
+    notify("notifications/resources/updated", {"uri": arguments["uri"]})
+    return "changed"
+
+
+def helper(_, __):
+    return str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+
+
+TOOLS = {
+    "echo": lambda arguments, _: arguments["text"],
+    "hold": lambda arguments, _: hold(arguments["name"]),
+    "holding": lambda _, __: json.dumps(sorted(HELD)),
+    "release": release,
+    "nap": nap,
+    "progress": progress,
+    "crash": crash,
+    "noise": noise,
+    "big": lambda arguments, _: "x" * arguments["bytes"],
+    "ask": lambda arguments, _: ask(arguments),
+    "log": log,
+    "change": change,
+    "resource_changed": resource_changed,
+    "cancelled": lambda _, __: json.dumps(CANCELLED),
+    "pid": lambda _, __: str(os.getpid()),
+    "helper": helper,
+    "number": None,
+}
 
 
 def handle(message):
     method, params, request_id = message.get("method"), message.get("params", {}), message.get("id")
     if method == "tools/call" and params["name"] == "number":
-        write_raw('{"jsonrpc": "2.0", "result": {"content": [], "exact": 1.10, "large": 1e400}, "id": %s}' % json.dumps(request_id))
+        exact = '{"content": [], "exact": 1.10, "large": 1e400}'
+        write_raw(f'{{"jsonrpc": "2.0", "result": {exact}, "id": {json.dumps(request_id)}}}')
         return
     if method == "tools/call":
-        text = call(params["name"], params.get("arguments", {}), params.get("_meta", {}), request_id)
+        text = TOOLS[params["name"]](params.get("arguments", {}), params.get("_meta", {}))
         write({"jsonrpc": "2.0", "id": request_id, "result": text_result(text)})
     elif method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
