@@ -6,9 +6,11 @@ What starts first ends last: the lock, the store, the runtime, the keeper, the d
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+
+import anyio
 
 from reconciler.engine.api.apps import AppRoutes
 from reconciler.engine.api.leases import LeaseRoutes
@@ -85,13 +87,13 @@ async def run_engine(
         descriptor = await asyncio.to_thread(lock, settings.state_dir, exclusive=settings.boot)
         held.callback(unlock, descriptor)
         store = await Store.open(settings.state_dir)
-        held.push_async_callback(store.close)
+        held.push_async_callback(_shielded, store.close)
         tasks = await held.enter_async_context(asyncio.TaskGroup())
-        async with _assembled(settings, clock or SystemClock(), store, runtime(settings, tasks), tasks) as engine:
-            try:
+        try:
+            async with _assembled(settings, clock or SystemClock(), store, runtime(settings, tasks), tasks) as engine:
                 yield engine
-            except Exception as error:  # noqa: BLE001 - handed on below: a task group would wrap it.
-                failure = error
+        except Exception as error:  # noqa: BLE001 - handed on below: a task group would wrap it.
+            failure = error
     if failure is not None:
         raise failure
 
@@ -119,7 +121,8 @@ async def _assembled(
     async with AsyncExitStack() as doors:
         api_socket = doors.enter_context(listen(settings.host, settings.api_port, "the Machines API"))
         proxy_socket = doors.enter_context(listen(settings.host, settings.proxy_port, "the Flycast stand-in"))
-        doors.push_async_callback(keeper.close)
+        doors.push_async_callback(_shielded, runtime.close)
+        doors.push_async_callback(_shielded, keeper.close)
         if settings.boot:
             await keeper.resume()
         await doors.enter_async_context(serve_proxy(proxy, proxy_socket))
@@ -132,6 +135,12 @@ async def _assembled(
             proxy_port=proxy_port,
             token=settings.token,
         )
+
+
+async def _shielded(close: Callable[[], Awaitable[None]]) -> None:
+    """Runs one bounded step of the end to its end, also when the host's cancellation is delivered again and again."""
+    with anyio.CancelScope(shield=True):
+        await close()
 
 
 async def _api(desk: Desk, store: Store) -> MachinesApi:

@@ -76,7 +76,7 @@ class Inventory:
 
     def put_machine(self, machine: Machine) -> Machine:
         """Puts a changed machine in place and moves its `updated_ns`."""
-        # Whole microseconds, as answers show it: who pages by the time of an answer must not meet the same machine again.
+        # Whole microseconds, as answers show them: paging by the time of an answer must not repeat its machine.
         machine = replace(machine, updated_ns=self._clock.now_ns() // 1000 * 1000)
         self._hold(machine)
         self._store.put(MACHINE, machine.id, _MACHINES.dump_json(machine).decode())

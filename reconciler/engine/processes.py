@@ -48,6 +48,7 @@ class ProcessRuntime:
         self._settings = settings
         self._tasks = tasks
         self._ports = PortPool(settings.host)
+        self._following: set[asyncio.Task[None]] = set()
 
     def knows(self, image: str) -> bool:
         return image in self._settings.images
@@ -62,8 +63,17 @@ class ProcessRuntime:
             self._ports.give_back(port)
             raise EnvironmentFault("machine-not-started", f"the machine cannot be started: {error}") from error
         run = ProcessRun(self._settings.host, port, pipes, order)
-        self._tasks.create_task(self._follow(run))
+        following = self._tasks.create_task(self._follow(run))
+        self._following.add(following)
+        following.add_done_callback(self._following.discard)
         return run
+
+    async def close(self) -> None:
+        """A run that is not followed any more is ended: its supervisor sees the line to the engine close."""
+        for following in self._following:
+            following.cancel()
+        if self._following:
+            await asyncio.wait(self._following, timeout=2 * END_S)
 
     async def _follow(self, run: "ProcessRun") -> None:
         try:

@@ -92,6 +92,10 @@ class Runtime(Protocol):
         """Removes what a machine left on this computer."""
         ...
 
+    async def close(self) -> None:
+        """Ends every run that is left, at once. The keeper has asked them to stop before."""
+        ...
+
     async def sweep(self, machine_ids: frozenset[str]) -> None:
         """Ends every process of those machines that a killed engine and its killed supervisors left behind."""
         ...

@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from reconciler.engine import Engine, EngineSettings, Timings, run_engine
 PROGRAM = Path(__file__).with_name("machine_program.py")
 TOKEN = "fm2_" + "dG9rZW4"
 OPENAPI = Path(__file__).resolve().parents[3] / "shared" / "data" / "machines-openapi.json"
+PAUSE_S = 0.02
+"""Between two looks at something that no event tells of."""
 IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
 
 
@@ -39,8 +41,8 @@ DEVIATIONS = (
         reason="off and stop read back as booleans (the document has a string)",
     ),
 )
-"""The lease envelope and the capital letters of the regions deviate too, but the document demands no field there, so its
-validation lets them pass; test_openapi.py states both."""
+"""The lease envelope and the capital letters of the regions deviate too, but the document demands no field there, so
+its validation lets them pass; test_openapi.py states both."""
 
 
 class Document:
@@ -98,7 +100,7 @@ class Bench:
         answer = await self.api.post("/apps", json={"name": name, "org_slug": "personal", "network": name})
         assert answer.status_code == 201, answer.text
 
-    async def make_machine(self, *words: str, **body: Any) -> dict[str, Any]:
+    async def make_machine(self, *words: str, **body: object) -> dict[str, Any]:
         app = body.pop("app", self.app)
         config = config_of(*words, **body.pop("config", {}))
         answer = await self.api.post(f"/apps/{app}/machines", json={"config": config, **body})
@@ -117,14 +119,16 @@ class Bench:
         assert answer.status_code == 200, answer.text
         return await self.show(machine)
 
-    async def started(self, *words: str, **body: Any) -> dict[str, Any]:
+    async def started(self, *words: str, **body: object) -> dict[str, Any]:
         return await self.wait(await self.make_machine(*words, **body))
 
     async def until(self, machine: dict[str, Any], reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Asks again until the machine looks as wanted."""
+        found = await self.show(machine)
         with anyio.fail_after(20):
-            while not reached(found := await self.show(machine)):
-                await anyio.sleep(0.02)
+            while not reached(found):
+                await anyio.sleep(PAUSE_S)
+                found = await self.show(machine)
         return found
 
     async def call(self, path: str = "/", **headers: str) -> httpx.Response:
@@ -143,9 +147,16 @@ class Bench:
         return "\n".join(line["attributes"]["message"] for line in (await self.logs())["data"])
 
 
-def config_of(*words: str, **changes: Any) -> dict[str, Any]:
+def config_of(*words: str, **changes: object) -> dict[str, Any]:
     """The configuration that Catwalk sends, with changed keys."""
-    check = {"type": "http", "method": "GET", "path": "/health", "interval": "1s", "timeout": "4s", "grace_period": "5s"}
+    check = {
+        "type": "http",
+        "method": "GET",
+        "path": "/health",
+        "interval": "1s",
+        "timeout": "4s",
+        "grace_period": "5s",
+    }
     service = {
         "protocol": "tcp",
         "internal_port": 8080,
@@ -177,9 +188,9 @@ def settings(tmp_path: Path) -> EngineSettings:
 
 
 @pytest.fixture
-def open_bench(document: Document | None) -> Any:
+def open_bench(document: Document | None) -> Callable[..., AbstractAsyncContextManager[Bench]]:
     @asynccontextmanager
-    async def opened(settings: EngineSettings, **options: Any) -> AsyncIterator[Bench]:
+    async def opened(settings: EngineSettings, **options: object) -> AsyncIterator[Bench]:
         async def judge(response: httpx.Response) -> None:
             await response.aread()
             assert re.fullmatch(r"[0-9A-Z]{26}-\w+", response.headers["fly-request-id"])
@@ -202,7 +213,9 @@ def open_bench(document: Document | None) -> Any:
 
 
 @pytest.fixture
-async def bench(open_bench: Any, settings: EngineSettings) -> AsyncIterator[Bench]:
+async def bench(
+    open_bench: Callable[..., AbstractAsyncContextManager[Bench]], settings: EngineSettings
+) -> AsyncIterator[Bench]:
     async with open_bench(settings) as opened:
         await opened.make_app()
         yield opened
@@ -221,10 +234,20 @@ def processes_with(marker: str) -> list[psutil.Process]:
     return found
 
 
+async def come_true(condition: Callable[[], object]) -> None:
+    """For what happens in another process, or before anything can announce it."""
+    with anyio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 - the other process sets no event here.
+            await anyio.sleep(PAUSE_S)
+
+
 async def none_left(marker: str) -> None:
-    with anyio.fail_after(15):
-        while processes_with(marker):
-            await anyio.sleep(0.05)
+    await come_true(lambda: not processes_with(marker))
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    return come_true
 
 
 @pytest.fixture
@@ -233,7 +256,7 @@ def living() -> Callable[[str], list[psutil.Process]]:
 
 
 @pytest.fixture
-def vanish() -> Any:
+def vanish() -> Callable[[str], Awaitable[None]]:
     return none_left
 
 
@@ -275,8 +298,7 @@ def stepped_clock() -> SteppedClock:
 
 @pytest.fixture
 def quick(settings: EngineSettings) -> Callable[..., EngineSettings]:
-    def changed(**timings: Any) -> EngineSettings:
+    def changed(**timings: object) -> EngineSettings:
         return replace(settings, timings=replace(settings.timings, **timings))
 
     return changed
-

@@ -47,7 +47,7 @@ async def test_checks_are_empty_again_once_the_machine_has_stopped(bench):
     assert (await bench.wait(made, "stopped"))["checks"] == []
 
 
-def service(*, grace_period, **env):
+def service(*, grace_period, **env: str):
     check = {"type": "http", "path": "/health", "interval": "1s", "timeout": "2s", "grace_period": grace_period}
     return {"env": env, "services": [{"internal_port": 8080, "autostart": True, "checks": [check]}]}
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
+import httpx
 import pytest
 
 from reconciler.engine import run_engine
@@ -26,8 +26,8 @@ HOST_PROGRAM = """
     from reconciler.engine import EngineSettings, run_engine
 
     async def main():
-        settings = EngineSettings(state_dir=Path(sys.argv[1]), token="t", images={"catwalk-runner": tuple(sys.argv[2:])},
-                                  base_environment={"PATH": "/usr/bin:/bin"})
+        images = {"catwalk-runner": tuple(sys.argv[2:])}
+        settings = EngineSettings(state_dir=Path(sys.argv[1]), token="t", images=images)
         async with run_engine(settings) as engine:
             print(json.dumps({"api": engine.api_url}), flush=True)
             await asyncio.Event().wait()
@@ -87,15 +87,19 @@ async def test_a_damaged_state_file_is_refused(settings):
 
 async def test_an_error_of_the_host_leaves_the_engine_unwrapped_and_with_nothing_running(open_bench, settings, vanish):
     made = {}
-    with pytest.raises(LookupError, match="mine"):
+
+    async def host():
         async with open_bench(settings) as bench:
             await bench.make_app()
-            made = await bench.started("--children")
+            made.update(await bench.started("--children"))
             raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await host()
     await vanish(made["id"])
 
 
-async def test_cancelling_the_host_stops_everything(settings, open_bench, vanish):
+async def test_cancelling_the_host_stops_everything(settings, open_bench, vanish, eventually):
     ids = []
 
     async def host():
@@ -106,9 +110,7 @@ async def test_cancelling_the_host_stops_everything(settings, open_bench, vanish
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(host)
-        with anyio.fail_after(20):
-            while not ids:
-                await anyio.sleep(0.02)
+        await eventually(lambda: ids)
         tasks.cancel_scope.cancel()
     await vanish(ids[0])
 
@@ -136,14 +138,14 @@ async def test_a_stopped_machine_starts_with_an_empty_directory(bench):
     made = await bench.started()
     directory = Path((await bench.environment())["cwd"])
     assert directory.parent == bench.settings.state_dir / "machines"
-    (directory / "written").write_text("x", encoding="utf-8")
+    await anyio.Path(directory / "written").write_text("x", encoding="utf-8")
     await bench.api.post(f"{bench.path(made)}/stop")
     await bench.wait(made, "stopped")
     assert (await bench.environment())["cwd"] == str(directory)
-    assert list(directory.iterdir()) == []
+    assert os.listdir(directory) == []
     await bench.api.delete(bench.path(made), params={"force": "true"})
     await bench.wait(made, "destroyed")
-    assert not directory.exists()
+    assert not os.path.lexists(directory)
 
 
 async def test_a_command_that_does_not_exist_is_an_exit_with_its_reason_in_the_log(bench):
@@ -165,15 +167,13 @@ async def test_init_exec_and_entrypoint_replace_the_image(bench):
 
 
 @linux_only
-async def test_killing_the_supervisor_leaves_no_process_and_the_machine_comes_back(bench, living):
+async def test_killing_the_supervisor_leaves_no_process_and_the_machine_comes_back(bench, living, eventually):
     made = await bench.started("--children")
     await bench.call("/health")
     before = living(made["id"])
     [supervisor] = {process.parent().pid for process in before if process.pid == (await bench.environment())["pid"]}
     os.kill(supervisor, signal.SIGKILL)
-    with anyio.fail_after(15):
-        while any(process.is_running() and process.status() != "zombie" for process in before):
-            await anyio.sleep(0.02)
+    await eventually(lambda: not any(process.is_running() and process.status() != "zombie" for process in before))
     found = await bench.until(made, lambda machine: any(event["type"] == "exit" for event in machine["events"]))
     assert next(e for e in found["events"] if e["type"] == "exit")["request"]["exit_event"]["guest_signal"] == 9
     await bench.wait(made)
@@ -191,11 +191,11 @@ async def test_killing_the_engine_leaves_no_process_and_loses_no_machine(open_be
 
 async def _started_in_another_process(settings) -> dict:
     """A machine of an engine that was killed while the machine ran."""
-    import httpx
-
     command = [sys.executable, "-c", textwrap.dedent(HOST_PROGRAM), str(settings.state_dir)]
     async with await anyio.open_process(
-        [*command, *settings.images["catwalk-runner"]], stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [*command, *settings.images["catwalk-runner"]],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as host:
         url = json.loads(await host.stdout.receive())["api"]
         async with httpx.AsyncClient(base_url=f"{url}/v1", headers={"authorization": "Bearer t"}, timeout=30) as api:

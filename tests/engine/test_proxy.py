@@ -17,7 +17,9 @@ async def test_a_request_goes_to_the_app_that_its_host_names(bench):
 
 async def test_the_machine_sees_the_headers_of_the_platform_and_not_those_a_caller_made_up(bench):
     await bench.started()
-    answer = await bench.call("/headers", fly_client_ip="6.6.6.6", x_forwarded_for="7.7.7.7", x_own="kept", te="trailers")
+    answer = await bench.call(
+        "/headers", fly_client_ip="6.6.6.6", x_forwarded_for="7.7.7.7", x_own="kept", te="trailers"
+    )
     seen = dict(json.loads(answer.text))
     assert seen["fly-client-ip"] == "127.0.0.1"
     assert seen["x-forwarded-for"] == "7.7.7.7, 127.0.0.1"

@@ -6,7 +6,7 @@ import stat
 SECRET = "correct-horse-battery"
 
 
-async def put(bench, **values):
+async def put(bench, **values: str | None):
     answer = await bench.api.post("/apps/acme-time/secrets", json={"values": values})
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -89,7 +89,9 @@ async def test_the_state_on_disk_belongs_to_its_owner_alone(bench):
 async def test_the_environment_is_the_given_base_the_configuration_the_secrets_and_the_platform(bench, monkeypatch):
     monkeypatch.setenv("HOST_ONLY", "must not travel")
     await put(bench, BOTH="secret")
-    made = await bench.started("--", "word with space", config={"env": {"BOTH": "plain", "PLAIN": "1", "FLY_REGION": "x"}})
+    made = await bench.started(
+        "--", "word with space", config={"env": {"BOTH": "plain", "PLAIN": "1", "FLY_REGION": "x"}}
+    )
     seen = await bench.environment()
     environment = seen["env"]
     assert seen["argv"][2:] == ["--", "word with space"]
