@@ -39,7 +39,15 @@ def _ask_uv(environment: dict[str, str]) -> tuple[str, ...]:
     command = [find_uv_bin(), "pip", "compile", "--quiet", "--no-header", "--emit-index-url", "-"]
     try:
         finished = subprocess.run(
-            command, input="", env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+            command,
+            input="",
+            # A project above the working directory may configure another index for itself; it is not meant here.
+            cwd="/",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable("registry-unavailable", "uv does not say which package index it uses") from error
