@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 RELEASED = threading.Event()
 LEFT = threading.Event()
@@ -31,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def get_env(self):
         self.answer(
-            200, json.dumps({"env": dict(os.environ), "argv": sys.argv, "cwd": os.getcwd(), "pid": os.getpid()})
+            200, json.dumps({"env": dict(os.environ), "argv": sys.argv, "cwd": str(Path.cwd()), "pid": os.getpid()})
         )
 
     def get_headers(self):

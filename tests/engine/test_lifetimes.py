@@ -142,10 +142,10 @@ async def test_a_stopped_machine_starts_with_an_empty_directory(bench):
     await bench.api.post(f"{bench.path(made)}/stop")
     await bench.wait(made, "stopped")
     assert (await bench.environment())["cwd"] == str(directory)
-    assert os.listdir(directory) == []
+    assert [entry async for entry in anyio.Path(directory).iterdir()] == []
     await bench.api.delete(bench.path(made), params={"force": "true"})
     await bench.wait(made, "destroyed")
-    assert not os.path.lexists(directory)
+    assert not await anyio.Path(directory).exists()
 
 
 async def test_a_command_that_does_not_exist_is_an_exit_with_its_reason_in_the_log(bench):
