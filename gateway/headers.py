@@ -39,6 +39,9 @@ _TO_CLIENT = frozenset(
 )
 _MCP_PREFIX = b"mcp-"
 
+# Around a value it means nothing (RFC 9110 section 5.5); the parser in front of us leaves it at the end.
+_OPTIONAL_WHITESPACE = b" \t"
+
 # An upstream that compresses would make us pass on a coding that the client did not ask for.
 _ALWAYS_TO_UPSTREAM = ((b"accept-encoding", b"identity"),)
 
@@ -95,4 +98,4 @@ def is_encoded(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 def _keep_single(read: ClientHeaders, name: bytes, value: bytes) -> None:
     if name in read.single:
         raise refusal(ProblemKind.AMBIGUOUS_REQUEST, f"The header {name.decode('ascii')} stands in the request twice.")
-    read.single[name] = value
+    read.single[name] = value.strip(_OPTIONAL_WHITESPACE)

@@ -15,6 +15,7 @@ from gateway.relay.limits import RelayLimits
 from gateway.relay.wire import ResponseHead
 
 _BODILESS = frozenset({204, 304})
+_OPTIONAL_WHITESPACE = b" \t"  # Around a value it means nothing (RFC 9110 section 5.5); llhttp leaves it at the end.
 
 
 class ResponseParser:
@@ -87,7 +88,7 @@ class ResponseParser:
         """A header, or behind a chunked body a trailer, which is dropped."""
         if self.has_head:
             return
-        self._headers.append((name.lower(), value))
+        self._headers.append((name.lower(), value.strip(_OPTIONAL_WHITESPACE)))
         if len(self._headers) > self._limits.max_headers:
             self._refuse(f"the upstream sent more than {self._limits.max_headers} headers")
 

@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import anyio
 import pytest
 import uvicorn
+from litestar.types import ControllerRouterHandler
+
 from gateway.app import Readiness, create_app
 from gateway.relay import RelayLimits
 from gateway.routing import RouteTable, Upstream
@@ -19,8 +22,15 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 AsgiApp = Callable[..., Awaitable[None]]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that nobody announces, for ten seconds at most."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for (uvicorn, a pool's sweep) sets no event.
+            await asyncio.sleep(0.005)
+
+
 @asynccontextmanager
-async def serve(app: Any, **options: Any) -> AsyncIterator[int]:
+async def serve(app: AsgiApp, *, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[int]:
     """Run an ASGI application on a free loopback port; yields the port."""
     config = uvicorn.Config(
         app,
@@ -29,15 +39,14 @@ async def serve(app: Any, **options: Any) -> AsyncIterator[int]:
         log_config=None,
         access_log=False,
         ws="none",
+        lifespan=lifespan,
         http="httptools",
         timeout_graceful_shutdown=1,
-        **options,
     )
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await until(lambda: server.started)
         try:
             yield server.servers[0].sockets[0].getsockname()[1]
         finally:
@@ -113,7 +122,12 @@ class RunningGateway:
 
 @asynccontextmanager
 async def gateway_to(
-    port: int, *, relay: RelayLimits | None = None, handlers: Any = (), ready: bool = True, **settings: Any
+    port: int,
+    *,
+    relay: RelayLimits | None = None,
+    handlers: Sequence[ControllerRouterHandler] = (),
+    ready: bool = True,
+    **settings: object,
 ) -> AsyncIterator[RunningGateway]:
     """A gateway with one server, `time`, at that port."""
     routes = RouteTable([upstream_at(port)])
@@ -123,7 +137,7 @@ async def gateway_to(
         lambda: Readiness(is_ready=ready, detail="" if ready else "no pass is done yet"),
         route_handlers=handlers,
     )
-    async with serve(app) as own_port:
+    async with serve(app, lifespan="on") as own_port:
         yield RunningGateway(port=own_port, routes=routes)
 
 

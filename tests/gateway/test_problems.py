@@ -6,10 +6,12 @@ import json
 import anyio
 import httpx
 import pytest
-from gateway.problems import ProblemKind, code_of_status
-from gateway.relay import RelayLimits
 from litestar import get
 from litestar.exceptions import ValidationException
+from litestar.params import FromPath
+
+from gateway.problems import ProblemKind, code_of_status
+from gateway.relay import RelayLimits
 from tests.gateway.conftest import gateway_to, read_body, reply, scripted, serve
 
 REQUEST_LINE = "POST /servers/time/mcp HTTP/1.1\r\nhost: localhost\r\n"
@@ -169,7 +171,7 @@ async def test_an_http_error_of_another_rooms_handler_keeps_its_status_and_has_t
 
 async def test_a_page_below_the_servers_path_can_stand_beside_the_data_path():
     @get("/servers/{name:str}", sync_to_thread=False)
-    def page(name: str) -> str:
+    def page(name: FromPath[str]) -> str:
         return f"about {name}"
 
     async with serve(echo) as port, gateway_to(port, handlers=[page]) as gateway:

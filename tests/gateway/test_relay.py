@@ -5,7 +5,7 @@ import threading
 
 import anyio
 import pytest
-from tests.gateway.conftest import read_request, scripted
+
 from gateway.relay import (
     Address,
     BufferedResponse,
@@ -19,6 +19,7 @@ from gateway.relay import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from tests.gateway.conftest import read_request, scripted, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -199,8 +200,7 @@ async def test_a_pooled_connection_that_the_upstream_closed_is_replaced_before_a
         server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
         ports.append(server.sockets[0].getsockname()[1])
         listening.set()
-        while len(requests) < 2 or not closed.is_set():
-            await asyncio.sleep(0.005)
+        await until(lambda: len(requests) == 2 and closed.is_set())
         server.close()
 
     thread = threading.Thread(target=asyncio.run, args=(upstream(),))
@@ -386,9 +386,7 @@ async def test_idle_connections_are_closed_after_their_time():
     async with scripted(answering) as upstream:
         await call(relay, upstream.port)
         assert relay.connections(address(upstream.port)) == 1
-        with anyio.fail_after(5):
-            while relay.connections(address(upstream.port)):
-                await asyncio.sleep(0.01)
+        await until(lambda: not relay.connections(address(upstream.port)))
     await relay.aclose()
 
 
