@@ -67,6 +67,7 @@ class LoopbackGitHub:
     def __init__(self) -> None:
         self.posted: list[dict[str, Any]] = []
         self.seen: list[tuple[str, str, Mapping[str, str]]] = []
+        self.sent: list[tuple[str, str, bytes]] = []
         self.faults: list[Canned | None] = []
         self.repositories = {"acme/fleet"}
         self.commits = {SHA, "b" * 40, "c" * 40}
@@ -80,6 +81,7 @@ class LoopbackGitHub:
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Canned:
         self.seen.append((method, path, headers))
+        self.sent.append((method, path, body))
         self.release.wait(10)
         fault = self.faults.pop(0) if self.faults else None
         if fault is None:
