@@ -23,6 +23,13 @@ _FOREIGN_SETTINGS = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Opens the network for tests that are marked to talk to a registry, and for those alone."""
+    for item in items:
+        if item.get_closest_marker("registry") is not None:
+            item.add_marker(pytest.mark.enable_socket)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -17,13 +17,6 @@ import pytest
 MANIFEST = b"apiVersion: catwalk.dev/v1\nfleet: acme\nservers:\n  time:\n    package: pypi:mcp-server-time@2026.10.19\n"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Opens the network for tests that are marked to talk to a registry, and for those alone."""
-    for item in items:
-        if item.get_closest_marker("registry") is not None:
-            item.add_marker(pytest.mark.enable_socket)
-
-
 class Repository:
     """A work tree with git in it, driven by the git program."""
 

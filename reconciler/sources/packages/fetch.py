@@ -10,7 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 
 from reconciler.errors import Unavailable
 
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = 5.0
 LARGEST_PAGE: Final = 64 * 1024 * 1024
 """Bytes. The page of a package with thousands of versions has some megabytes."""
 ATTEMPTS: Final = 2

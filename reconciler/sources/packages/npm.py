@@ -35,30 +35,38 @@ async def check_npm(
     wanted = reference.version or str(_object(packument.get("dist-tags")).get("latest", ""))
     if wanted not in versions:
         raise missing_version(reference, versions)
-    _check_executable(reference, _executables(reference, _object(versions[wanted])), entrypoint)
+    _check_executable(reference, _object(versions[wanted]), entrypoint)
 
 
-def _executables(reference: PackageReference, version: Mapping[str, object]) -> tuple[str, ...]:
-    """The names in `bin`; a bare string is an executable with the package's own name."""
-    executables = version.get("bin")
-    if isinstance(executables, str):
-        return (reference.name.rsplit("/", 1)[-1],)
-    return tuple(_object(executables))
-
-
-def _check_executable(reference: PackageReference, executables: tuple[str, ...], entrypoint: str) -> None:
+def _check_executable(reference: PackageReference, version: Mapping[str, object], entrypoint: str) -> None:
+    """The adapter's rule: the entrypoint; else the only executable; else the one named like the package."""
+    if "directories" in version and "bin" in _object(version["directories"]):
+        return  # Which files that folder holds is only known when the package is there.
+    executables = _executables(reference, version)
     if not executables:
         raise SourceError(
             "no-executable",
             f"{reference} has no executable: its package.json names no bin",
             hint="it is a library, not a server; look for the package that runs it",
         )
+    named = ", ".join(sorted(executables))
     if entrypoint and entrypoint not in executables:
-        raise SourceError(
-            "no-executable",
-            f"{reference} has no executable {entrypoint}",
-            hint=f"it has {', '.join(executables)}",
-        )
+        raise SourceError("no-executable", f"{reference} has no executable {entrypoint}", hint=f"it has {named}")
+    if not entrypoint and len(set(executables.values())) > 1 and _own_name(reference) not in executables:
+        message = f"{reference} has several executables, and none is named like the package"
+        raise SourceError("no-executable", message, hint=f"choose one with `entrypoint`: {named}")
+
+
+def _executables(reference: PackageReference, version: Mapping[str, object]) -> Mapping[str, str]:
+    """Names and files of `bin`; a bare string is an executable with the package's own name."""
+    executables = version.get("bin")
+    if isinstance(executables, str):
+        return {_own_name(reference): executables}
+    return {name: str(file) for name, file in _object(executables).items()}
+
+
+def _own_name(reference: PackageReference) -> str:
+    return reference.name.rsplit("/", 1)[-1]
 
 
 def _parse(body: bytes) -> object:

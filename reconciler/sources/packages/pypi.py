@@ -10,9 +10,15 @@ from typing import Final
 
 import anyio.to_thread
 import httpx
-from packaging.utils import canonicalize_name, canonicalize_version
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    canonicalize_version,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
-from pypi_simple import PYPI_SIMPLE_ENDPOINT, ProjectPage, UnsupportedRepoVersionError
 from uv import find_uv_bin
 
 from reconciler.core.types import PackageReference
@@ -54,7 +60,7 @@ def _ask_uv(environment: dict[str, str]) -> tuple[str, ...]:
     words = [line.split() for line in finished.stdout.splitlines()]
     extra = [word[1] for word in words if len(word) == 2 and word[0] == "--extra-index-url"]
     main = [word[1] for word in words if len(word) == 2 and word[0] in {"--index-url", "-i"}]
-    return (*extra, *(main or [PYPI_SIMPLE_ENDPOINT]))
+    return (*extra, *main)
 
 
 async def check_pypi(client: httpx.AsyncClient, indexes: Iterable[str], reference: PackageReference) -> None:
@@ -76,14 +82,41 @@ async def check_pypi(client: httpx.AsyncClient, indexes: Iterable[str], referenc
 
 def _versions(name: str, page: Page) -> set[str]:
     try:
-        if "json" in page.media_type:
-            project = ProjectPage.from_json_data(json.loads(page.body), base_url=page.url)
-        else:
-            project = ProjectPage.from_html(name, page.body, base_url=page.url)
-    except (ValueError, UnsupportedRepoVersionError) as error:
+        return _json_versions(page.body) if "json" in page.media_type else _html_versions(name, page)
+    except (ValueError, TypeError, KeyError) as error:
         raise Unavailable("registry-unavailable", "the package index answers with a page that is no index") from error
-    installable = {file.version for file in project.packages if file.version and not file.is_yanked}
-    return installable or {file.version for file in project.packages if file.version}
+
+
+def _json_versions(body: bytes) -> set[str]:
+    """PEP 700 lists the versions; an index that is older has them in the names of its files alone.
+
+    Yanked ones count: who pins a version exactly may install it although it was yanked (PEP 592).
+    """
+    project = json.loads(body)
+    if "versions" in project:
+        return {str(version) for version in project["versions"]}
+    return {version for file in project["files"] if (version := _file_version(str(file["filename"])))}
+
+
+def _file_version(filename: str) -> str:
+    """Empty for a file that is neither a wheel nor a source archive by its name."""
+    try:
+        if filename.endswith(".whl"):
+            return str(parse_wheel_filename(filename)[1])
+        return str(parse_sdist_filename(filename)[1])
+    except (InvalidWheelFilename, InvalidSdistFilename):
+        return ""
+
+
+def _html_versions(name: str, page: Page) -> set[str]:
+    # Imported when such a mirror is met: the library costs a second, and every command would pay it.
+    from pypi_simple import ProjectPage, UnsupportedRepoVersionError  # noqa: PLC0415
+
+    try:
+        project = ProjectPage.from_html(name, page.body, base_url=page.url)
+    except UnsupportedRepoVersionError as error:
+        raise ValueError("the index is of a newer kind") from error
+    return {file.version for file in project.packages if file.version}
 
 
 def _check_version(reference: PackageReference, versions: set[str]) -> None:
