@@ -29,6 +29,29 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """A sustained rate, and how many calls may come at once after a rest."""
+
+    per_second: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """What the platform allows for each action and identifier ("Working with the Machines API", Rate limits)."""
+
+    ordinary: Rate = Rate(per_second=1, burst=3)
+    machine_reads: Rate = Rate(per_second=5, burst=10)
+    app_deletions: Rate = Rate(per_second=100 / 60, burst=100)
+    """Counted over all apps together: 100 per minute."""
+
+    @property
+    def longest_fill_s(self) -> float:
+        """After so long a rest every bucket is full."""
+        return max(rate.burst / rate.per_second for rate in (self.ordinary, self.machine_reads, self.app_deletions))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     state_dir: Path
     """Made with mode 0700; holds app secrets. One engine at a time."""
@@ -52,3 +75,5 @@ class EngineSettings:
     boot: bool = True
     """False loads the state and serves reads; no machine is started and no change is taken."""
     timings: Timings = Timings()
+    rate_limits: RateLimits | None = None
+    """None answers as fast as it is asked; `RateLimits()` refuses with a 429 what the platform would refuse."""

@@ -12,6 +12,7 @@ from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_enviro
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.signals import until_told_to_stop
 from reconciler.engine import Engine, EngineSettings, run_engine
+from reconciler.engine.settings import RateLimits
 
 DEFAULT_PORT = 4280
 """Where Fly serves its own API inside a private network."""
@@ -46,6 +47,7 @@ def command(*, port: int, proxy_port: int, state_dir: Path, token: str, as_json:
         images={RUNNER_IMAGE_NAME: runner_command()},
         base_environment=machine_environment(environment),
         cache_dir=package_cache(environment),
+        rate_limits=RateLimits(),
     )
     anyio.run(_serve, settings, as_json, not token, backend_options={"use_uvloop": True})
 

@@ -10,6 +10,7 @@ import structlog
 from reconciler.engine import identifiers, refusals
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import Desk
+from reconciler.engine.api.rates import RateGate
 from reconciler.engine.refusals import Refusal
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ class MachinesApi:
         self._token = bare_token(desk.settings.token)
         self._clock = desk.clock
         self._settings = desk.settings
+        self._rates = RateGate(desk.settings.rate_limits, desk.clock)
         self._by_shape: dict[tuple[str, int], list[tuple[Route, tuple[str, ...]]]] = {}
         for route in routes:
             parts = tuple(route.template.split("/"))
@@ -73,6 +75,7 @@ class MachinesApi:
                 headers=headers,
                 body=await _body(receive),
             )
+            self._rates.admit(route, request)
             return await route.handler(request)
         except Refusal as refusal:
             return Answer(status=refusal.status, body=refusal.rendered(route.service))
