@@ -11,7 +11,7 @@ from reconciler.engine.clock import NANOSECONDS, rfc3339
 from reconciler.engine.records import EVENTS_KEPT, VERSIONS_KEPT, Event, Exit, Goal, Machine, State, Version
 from reconciler.engine.restarts import WINDOW_S
 
-USER_EVENTS = frozenset({"launch", "update", "stop"})
+USER_EVENTS = frozenset({"launch", "update", "stop", "suspend"})
 """Events that a call caused; the rest is the platform's doing."""
 
 

@@ -6,7 +6,8 @@ loaded anyway: a supervisor must cost little memory and no CPU while it waits.
 Standard input is the line to the engine. First comes one frame, a decimal length, a newline, and fields joined by NUL:
 working directory, number of arguments, the arguments, then `NAME=value` pairs. The environment travels here and not in
 the supervisor's own, so that a machine's variables cannot change how its supervisor runs. Afterwards the line carries
-commands, one a line: `signal NUMBER` and `kill`.
+commands, one a line: `signal NUMBER` and `kill`. SIGSTOP and SIGCONT reach every descendant, because a machine is
+suspended as a whole; any other signal reaches the command alone.
 
 How each death is met:
 - The engine ends or is killed: its end of the line closes, and every descendant is killed. The kernel also sends
@@ -29,6 +30,7 @@ PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
 """Exit code of a command that could not be executed, as shells use it."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+FREEZING = (signal.SIGSTOP, signal.SIGCONT)
 READ_SIZE = 65536
 KILL_PAUSE_MS = 10
 
@@ -197,11 +199,18 @@ class Supervision:
         for line in lines:
             word, _, number = line.partition(b" ")
             if word == b"signal":
-                send(self.command, int(number))
+                self.signal(int(number))
             elif word == b"kill":
                 send_group(self.command, signal.SIGKILL)
                 for pid in descendants():
                     send(pid, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Twice for all, because a process may fork between look and stop; its child is found by the second look."""
+        send(self.command, number)
+        for _ in range(2 if number in FREEZING else 0):
+            for pid in descendants():
+                send(pid, number)
 
     def answer_signals(self, numbers: bytes) -> None:
         for number in numbers:

@@ -140,6 +140,9 @@ class Keeper:
                     await self._run(machine, tended)
                 case Goal.REST:
                     await self._rest(machine, tended)
+                case Goal.SLEEP:
+                    # What was to be suspended is gone: its command has ended, or the engine has.
+                    self._turn(machine.id, State.STOPPED, goal=Goal.REST)
                 case Goal.GONE:
                     await self._destroy(machine)
                 case _:
@@ -218,21 +221,44 @@ class Keeper:
         return run
 
     async def _watch(self, machine: Machine, tended: _Tended, run: Run) -> None:
-        async with asyncio.TaskGroup() as duties:
-            checks: asyncio.Task[None] | None = None
-            if tended.halt is None:
-                started = self._turn(machine.id, State.STARTED, event="start", started_ns=self._clock.now_ns())
-                checks = duties.create_task(self._checker.watch(started, run))
-            while run.exit is None and tended.halt is None:
-                tended.alarm.clear()
-                await tended.alarm.wait()
-            if checks is not None:
-                checks.cancel()
-        self._inventory.clear_checks(machine)
+        if tended.halt is None:
+            await self._awake(machine, tended, run)
+        while run.exit is None and tended.halt is None:
+            phase = self._asleep if self._is_to_sleep(machine.id) else self._awake
+            await phase(machine, tended, run)
         if tended.halt is None and run.exit is not None:
             await self._ended_by_itself(machine.id, tended, run.exit)
         else:
             await self._halt(machine.id, tended, run)
+
+    async def _awake(self, machine: Machine, tended: _Tended, run: Run) -> None:
+        """Checks a started machine until it ends, is to be halted, or is to be suspended."""
+        started = self._turn(machine.id, State.STARTED, event="start", started_ns=self._clock.now_ns())
+        async with asyncio.TaskGroup() as duties:
+            checks = duties.create_task(self._checker.watch(started, run))
+            while run.exit is None and tended.halt is None and not self._is_to_sleep(machine.id):
+                tended.alarm.clear()
+                await tended.alarm.wait()
+            checks.cancel()
+        self._inventory.clear_checks(machine)
+
+    async def _asleep(self, machine: Machine, tended: _Tended, run: Run) -> None:
+        """Keeps everything as it is, until the machine is started again or its memory is given up."""
+        run.signal(signal.SIGSTOP)
+        self._turn(machine.id, State.SUSPENDED, event="suspend")
+        await self._inventory.settle()
+        while run.exit is None and tended.halt is None and self._is_to_sleep(machine.id):
+            tended.alarm.clear()
+            await tended.alarm.wait()
+        if tended.halt is None:
+            run.signal(signal.SIGCONT)
+        else:
+            # Nothing that is frozen can obey a stop signal.
+            run.kill()
+
+    def _is_to_sleep(self, machine_id: str) -> bool:
+        machine = self._inventory.machine(machine_id)
+        return machine is not None and machine.goal is Goal.SLEEP
 
     async def _halt(self, machine_id: str, tended: _Tended, run: Run) -> None:
         """Signal, time to obey, kill. A run that ended meanwhile counts as one that obeyed."""
@@ -264,6 +290,8 @@ class Keeper:
         now_ns = self._clock.now_ns()
         ages_s = [(now_ns - at_ns) / NANOSECONDS for at_ns in machine.exits_ns]
         decision = restarts.decide(machine.config.restart, ended, ages_s, self._timings)
+        if machine.goal is Goal.SLEEP:
+            decision = restarts.Stay()
         again = isinstance(decision, restarts.Again)
         machine = self._inventory.put_machine(exit_recorded(machine, ended, now_ns, requested=False, restarting=again))
         self._note(machine, _exit_text(ended))
@@ -312,6 +340,8 @@ class Keeper:
 
 
 def at_rest(machine: Machine) -> bool:
+    if machine.goal is Goal.SLEEP:
+        return machine.state is State.SUSPENDED
     return machine.goal is Goal.REST and machine.state in {State.STOPPED, State.FAILED}
 
 

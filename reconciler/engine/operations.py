@@ -19,6 +19,9 @@ from reconciler.engine.settings import EngineSettings
 OWNER = "catwalk@tokens.fly.io"
 """Who holds a lease, in the platform's form: there is one token."""
 RUNNING = frozenset({State.STARTED, State.STARTING, State.RESTARTING})
+SLEEPY = frozenset({State.SUSPENDING, State.SUSPENDED})
+SUSPENDED_MEMORY_MB = 2048
+"""The most memory that the platform keeps of a suspended machine (Fly docs, "Suspend and resume")."""
 LEAVING = frozenset({State.DESTROYING, State.DESTROYED})
 
 
@@ -121,6 +124,33 @@ class Operations:
         stopping = turned(machine, State.STOPPING, goal=Goal.REST)
         self.inventory.put_machine(with_event(stopping, self.clock.now_ns(), type_="stop", status="stopping"))
         self.keeper.nudge(machine.id, halt or self._halt(machine))
+
+    def suspend(self, machine: Machine) -> None:
+        """Freezes the run with its memory; the next start goes on with it. Suspending twice changes nothing.
+
+        Raises:
+            Refusal: it is not started, or has more memory than is kept, or swap.
+        """
+        if machine.state in SLEEPY:
+            return
+        if machine.state is not State.STARTED:
+            raise refusals.failed_precondition(f"unable to suspend machine from current state: '{machine.state}'")
+        if machine.config.guest.memory_mb > SUSPENDED_MEMORY_MB or machine.config.init.swap_size_mb:
+            raise refusals.failed_precondition(
+                f"unable to suspend machine with more than {SUSPENDED_MEMORY_MB} MB of memory or with swap"
+            )
+        self.inventory.put_machine(turned(machine, State.SUSPENDING, goal=Goal.SLEEP))
+        self.keeper.nudge(machine.id)
+
+    def cordon(self, machine: Machine, *, cordoned: bool) -> None:
+        """Takes a machine out of the proxy's choice, or puts it back; it runs on either way.
+
+        Raises:
+            Refusal: it is being destroyed.
+        """
+        if machine.state in LEAVING:
+            raise refusals.failed_precondition(f"unable to cordon machine from current state: '{machine.state}'")
+        self.inventory.put_machine(replace(machine, cordoned=cordoned))
 
     def restart(self, machine: Machine, halt: Halt | None = None) -> None:
         """Ends the run and begins a new one of the same version.

@@ -19,6 +19,7 @@ class State(StrEnum):
     STARTED = "started"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    SUSPENDING = "suspending"
     SUSPENDED = "suspended"
     RESTARTING = "restarting"
     REPLACING = "replacing"
@@ -36,6 +37,8 @@ class Goal(StrEnum):
 
     RUN = "run"
     REST = "rest"
+    SLEEP = "sleep"
+    """Suspended: its memory is kept."""
     GONE = "gone"
 
 

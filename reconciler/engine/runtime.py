@@ -65,7 +65,10 @@ class Run(Protocol):
         ...
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the command; nothing happens when it has ended."""
+        """Sends a signal to the command; nothing happens when it has ended.
+
+        SIGSTOP and SIGCONT reach everything the run has started: that is how a machine is suspended and resumed.
+        """
         ...
 
     def kill(self) -> None:

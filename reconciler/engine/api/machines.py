@@ -46,6 +46,9 @@ class MachineRoutes:
             ("POST", f"{machine}/stop", self.stop),
             ("POST", f"{machine}/restart", self.restart),
             ("POST", f"{machine}/signal", self.signal),
+            ("POST", f"{machine}/suspend", self.suspend),
+            ("POST", f"{machine}/cordon", self.cordon),
+            ("POST", f"{machine}/uncordon", self.uncordon),
             ("GET", f"{machine}/events", self.events),
             ("GET", f"{machine}/versions", self.versions),
         ):
@@ -91,6 +94,22 @@ class MachineRoutes:
         wanted = StopRequest.model_validate(query)
         machine = self._desk.leased_machine(request)
         self._operations.restart(machine, self._halt(machine, wanted.signal, wanted.timeout))
+        await self._inventory.settle()
+        return Answer(body={"ok": True})
+
+    async def suspend(self, request: ApiRequest) -> Answer:
+        self._operations.suspend(self._desk.leased_machine(request))
+        await self._inventory.settle()
+        return Answer(body={"ok": True})
+
+    async def cordon(self, request: ApiRequest) -> Answer:
+        return await self._cordon(request, cordoned=True)
+
+    async def uncordon(self, request: ApiRequest) -> Answer:
+        return await self._cordon(request, cordoned=False)
+
+    async def _cordon(self, request: ApiRequest, *, cordoned: bool) -> Answer:
+        self._operations.cordon(self._desk.leased_machine(request), cordoned=cordoned)
         await self._inventory.settle()
         return Answer(body={"ok": True})
 
