@@ -50,8 +50,6 @@ class UpstreamConnection(asyncio.Protocol):
         self._socket_events = select.poll()
         self.idle_since_s = 0.0
 
-    # What the pool and the exchange use.
-
     @property
     def is_open(self) -> bool:
         """Whether the connection is open as far as the event loop knows."""
@@ -115,8 +113,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None and self.is_open and self._reading_is_paused:
             self._reading_is_paused = False
             self._transport.resume_reading()
-
-    # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport and watch over the other side's life."""

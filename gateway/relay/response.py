@@ -27,6 +27,7 @@ class BufferedResponse:
         "_paused",
         "_pieces",
         "_size",
+        "_streams",
         "_waiter",
     )
 
@@ -40,10 +41,9 @@ class BufferedResponse:
         self._paused = False
         self._ended = False
         self._eager = False
+        self._streams = False
         self._fault: RelayFault | None = None
         self._waiter: asyncio.Future[None] | None = None
-
-    # The side of the exchange.
 
     def started(self, flow: ReadFlow) -> None:
         """Remember whom to slow down."""
@@ -52,7 +52,8 @@ class BufferedResponse:
     def head_received(self, head: ResponseHead) -> None:
         """The answer begins."""
         self._head = head
-        if self._eager or head.is_event_stream:
+        self._streams = head.is_event_stream
+        if self._eager or self._streams:
             self._wake()
 
     def body_received(self, data: bytes) -> None:
@@ -73,8 +74,6 @@ class BufferedResponse:
         """No more will come, and what came is not whole."""
         self._fault = fault
         self._wake()
-
-    # The side of the reader.
 
     async def completes_within(self, patience_s: float) -> bool:
         """Wait for a whole answer, but not for an event stream, a large body, or longer than `patience_s` seconds.
@@ -126,8 +125,7 @@ class BufferedResponse:
         return data
 
     def _is_settled(self) -> bool:
-        streams = self._head is not None and self._head.is_event_stream
-        return self._ended or self._fault is not None or self._paused or streams
+        return self._ended or self._fault is not None or self._paused or self._streams
 
     def _pause(self) -> None:
         if not self._paused and self._flow is not None:

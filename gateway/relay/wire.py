@@ -6,7 +6,6 @@ header value can smuggle a second header or a second request (RFC 9112 section 1
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 Headers = Sequence[tuple[bytes, bytes]]
 LAST_CHUNK = b"0\r\n\r\n"
@@ -52,7 +51,7 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseHead:
     """The head of a final response. Header names are lower case."""
 
@@ -63,7 +62,7 @@ class ResponseHead:
         """The first header of that lower-case name, or None where there is none."""
         return next((value for candidate, value in self.headers if candidate == name), None)
 
-    @cached_property
+    @property
     def is_event_stream(self) -> bool:
         """Whether the body is server-sent events, so that every piece must be passed on as it comes."""
         return (self.value(b"content-type") or b"").lower().startswith(b"text/event-stream")
