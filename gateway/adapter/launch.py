@@ -1,6 +1,7 @@
 """From the options of a machine to the command that it runs and the environment of that command."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from gateway.adapter.options import Options
 
 _OWN_INTERPRETER = frozenset({"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 """Variables that describe the adapter's own Python: a server with another one would import the wrong modules."""
+_INSTALLER_CREDENTIAL = re.compile(
+    r"(?:UV|PIP|NPM_CONFIG)_\w*(?:TOKEN|PASSWORD|USERNAME|AUTH|INDEX|REGISTRY)\w*", re.IGNORECASE
+)
+"""Settings of installers that hold credentials or addresses with credentials in them: a server has no use for them."""
 
 
 async def prepare_launch(options: Options, log: AdapterLog) -> Launch:
@@ -24,8 +29,12 @@ async def prepare_launch(options: Options, log: AdapterLog) -> Launch:
 
 
 def _launch(options: Options, command: Sequence[str], path: Sequence[Path]) -> Launch:
-    environment = {key: value for key, value in os.environ.items() if key not in _OWN_INTERPRETER}
+    environment = {key: value for key, value in os.environ.items() if _is_for_the_server(key)}
     environment["PATH"] = os.pathsep.join([*map(str, path), environment.get("PATH", os.defpath)])
     if options.workdir is not None:
         environment["HOME"] = str(options.workdir)
     return Launch(command=command, environment=environment, workdir=options.workdir)
+
+
+def _is_for_the_server(name: str) -> bool:
+    return name not in _OWN_INTERPRETER and _INSTALLER_CREDENTIAL.fullmatch(name) is None

@@ -15,6 +15,7 @@ from typing import Final, cast
 import click
 from rich.console import Console
 
+from reconciler.cli.log_output import send_logs_to_stderr
 from reconciler.cli.problems import exit_code, print_problems
 from reconciler.core.problems import Problem, Remedy
 from reconciler.errors import CatwalkError, InvalidManifests
@@ -68,6 +69,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code."""
     debug = "--debug" in arguments
+    send_logs_to_stderr(verbose=debug)
     try:
         result: object = cli.main(args=arguments, prog_name="catwalk", standalone_mode=False)
     except click.ClickException as error:

@@ -31,9 +31,14 @@ class Revision:
     committed_at: datetime | None = None
 
     @property
+    def committed(self) -> bool:
+        """Whether it is a commit, as against files that lie in a directory."""
+        return ":" not in self.commit
+
+    @property
     def short(self) -> str:
         """What people read: seven digits."""
-        return self.commit[:7] if ":" not in self.commit else "worktree"
+        return self.commit[:7] if self.committed else "worktree"
 
 
 class Registry(StrEnum):

@@ -159,7 +159,7 @@ def _observed(spec: ServerSpec, machine: ObservedMachine | None, probe: ProbeRes
 def _awake(spec: ServerSpec, machine: ObservedMachine, probe: ProbeResult | None, now: datetime) -> _Finding:
     if _passing(machine):
         return _probed(probe)
-    report = _adapter_report(machine.checks)
+    report = _adapter_report(machine.checks, spec)
     if report is not None:
         return report
     if _young(spec, machine, now):
@@ -186,6 +186,8 @@ def _coming_up(machine: ObservedMachine) -> _Finding:
     last = machine.last_exit
     if last is not None and not last.requested and last.exit_code != 0 and last.restart_count > 1:
         return _crashed(last)
+    if machine.state is MachineState.STARTED:
+        return _Finding(ServerState.STARTING, detail="the machine is up; its first health check is awaited")
     return _Finding(ServerState.STARTING, detail=f"the machine is {machine.state}")
 
 
@@ -210,17 +212,18 @@ def _passing(machine: ObservedMachine) -> bool:
     return bool(machine.checks) and all(check.state is CheckState.PASSING for check in machine.checks)
 
 
-def _adapter_report(checks: Sequence[Check]) -> _Finding | None:
+def _adapter_report(checks: Sequence[Check], spec: ServerSpec) -> _Finding | None:
     """What the adapter says of itself on its health page, which Fly keeps as the output of the check."""
     for check in checks:
         report = _parse_report(check.output)
         state = _ADAPTER_STATES.get(str(report.get("state")))
         if state is not None:
             cause = _CAUSES.get(str(report.get("cause")))
-            return _Finding(state, cause, str(report.get("detail") or ""))
+            return _Finding(state, cause, str(report.get("detail") or _ON_ITS_WAY.get(state, "").format(spec.package)))
     return None
 
 
+_ON_ITS_WAY: Final = {ServerState.INSTALLING: "{} and what it needs", ServerState.STARTING: "{} answers no MCP yet"}
 _CAUSES: Final = {cause.value: cause for cause in Cause}
 _ADAPTER_STATES: Final = {
     "installing": ServerState.INSTALLING,

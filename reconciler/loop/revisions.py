@@ -60,7 +60,9 @@ class Revisions:
         try:
             self._good = await self._read(good)
         except CatwalkError as error:
-            problems += problems_of(error)
+            # Uncommitted files of an earlier process are gone for good: saying so would bury the problem that counts.
+            if good.committed:
+                problems += problems_of(error)
             return Choice(accepted=None, refusal=Refusal(revision=head, problems=problems))
         return Choice(accepted=self._good, refusal=Refusal(revision=head, problems=problems))
 
