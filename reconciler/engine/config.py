@@ -2,13 +2,24 @@
 
 Reading is as forgiving and as strict as the platform: unknown keys are dropped without a word, wrong types are refused,
 defaults are filled in, so that what is read back differs from what was sent in the documented ways (`autostop` as a
-boolean, `init` and `dns` as `{}`). What the engine cannot run (volumes, files, containers) is refused, never ignored.
+boolean, `init` and `dns` as `{}`). What the engine cannot run (volumes, containers) is refused, never ignored.
 """
 
+import base64
+import binascii
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from reconciler.engine import durations
 
@@ -142,6 +153,32 @@ class StopConfig(Model):
     timeout: Duration | None = None
 
 
+def _base64(value: str) -> str:
+    try:
+        base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+    return value
+
+
+class File(Model):
+    guest_path: Annotated[Text, Field(pattern=r"^/[^\x00]*[^\x00/]$")]
+    raw_value: Annotated[str, AfterValidator(_base64)] | None = Field(default=None, repr=False)
+    secret_name: str | None = None
+    image_config: str | None = None
+    mode: int | None = Field(default=None, ge=0, le=0o7777)
+
+    @model_validator(mode="after")
+    def writable(self) -> Self:
+        if self.image_config:
+            raise ValueError(type_error.format(name="files.image_config"))
+        if (self.raw_value is None) == (self.secret_name is None):
+            raise ValueError("one of raw_value and secret_name must be set")
+        if ".." in self.guest_path.split("/"):
+            raise ValueError("guest_path must not contain ..")
+        return self
+
+
 class MachineConfig(Model):
     image: str = Field(min_length=1)
     init: Init = Init()
@@ -153,6 +190,7 @@ class MachineConfig(Model):
     checks: Mapping[str, TopCheck] | None = None
     metadata: Mapping[str, str] | None = None
     auto_destroy: bool | None = None
+    files: tuple[File, ...] | None = Field(default=None, strict=False)
     dns: Mapping[str, object] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -160,7 +198,7 @@ class MachineConfig(Model):
     def _runnable(cls, value: object) -> object:
         """Refuses what would silently not happen."""
         if isinstance(value, Mapping):
-            for name in ("mounts", "files", "containers", "processes", "schedule", "standbys"):
+            for name in ("mounts", "containers", "processes", "schedule", "standbys"):
                 if value.get(name):  # pyright: ignore[reportUnknownMemberType] - untyped JSON, narrowed by the models.
                     raise ValueError(type_error.format(name=name))
         return value  # pyright: ignore[reportUnknownVariableType] - untyped JSON, narrowed by the models.

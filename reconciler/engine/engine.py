@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from reconciler.engine.api.apps import AppRoutes
+from reconciler.engine.api.executions import ExecutionRoutes
 from reconciler.engine.api.leases import LeaseRoutes
 from reconciler.engine.api.logs import LogRoutes
 from reconciler.engine.api.lookup import Desk
@@ -147,6 +148,7 @@ async def _api(desk: Desk, store: Store) -> MachinesApi:
     groups = (
         AppRoutes(desk),
         MachineRoutes(desk),
+        ExecutionRoutes(desk),
         WaitRoutes(desk),
         MetadataRoutes(desk),
         LeaseRoutes(desk),

@@ -1,7 +1,7 @@
 """The first process of a machine: starts one command, and lets nothing of it outlive the engine.
 
-Started as `python -I -S init.py STATUS_FD ENGINE_PID`, one per running machine, so it imports only what CPython has
-loaded anyway: a supervisor must cost little memory and no CPU while it waits.
+Started as `python -I -S init.py STATUS_FD ENGINE_PID STDIN_FD`, one per running machine and executed command, so it
+imports only what CPython has loaded anyway: a supervisor must cost little memory and no CPU while it waits.
 
 Standard input is the line to the engine. First comes one frame, a decimal length, a newline, and fields joined by NUL:
 working directory, number of arguments, the arguments, then `NAME=value` pairs. The environment travels here and not in
@@ -66,14 +66,14 @@ def read_or_leave() -> bytes:
     return chunk
 
 
-def start(workdir: str, argv: list[str], environment: dict[str, str]) -> int:
+def start(workdir: str, argv: list[str], environment: dict[str, str], stdin_fd: int) -> int:
     """The process id of the command, which leads a session and a process group of its own."""
     supervisor = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
-        become(supervisor, workdir)
+        become(supervisor, workdir, stdin_fd)
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell is wanted; the caller gave an argument list.
     except OSError as error:
         os.write(2, f"cannot run {argv[0]}: {error.strerror}\n".encode())
@@ -81,7 +81,7 @@ def start(workdir: str, argv: list[str], environment: dict[str, str]) -> int:
         os._exit(NOT_STARTED)
 
 
-def become(supervisor: int, workdir: str) -> None:
+def become(supervisor: int, workdir: str, stdin_fd: int) -> None:
     """Runs between fork and exec, in the child."""
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -91,7 +91,7 @@ def become(supervisor: int, workdir: str) -> None:
     if os.getppid() != supervisor:
         # The supervisor was killed before the kernel knew what to do about it.
         os._exit(NOT_STARTED)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(stdin_fd, 0)
     os.chdir(workdir)
 
 
@@ -248,15 +248,16 @@ def arrived(_number: int, _frame: object) -> None:
 
 
 def main() -> None:
-    status_fd, engine = int(sys.argv[1]), int(sys.argv[2])
+    status_fd, engine, stdin_fd = (int(word) for word in sys.argv[1:4])
     os.set_inheritable(status_fd, False)
+    os.set_inheritable(stdin_fd, False)
     wakeup = listen_to_signals()
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_PDEATHSIG, signal.SIGUSR2)
     if os.getppid() != engine:
         os._exit(0)
     workdir, argv, environment, rest = read_order()
-    supervision = Supervision(start(workdir, argv, environment), engine, rest)
+    supervision = Supervision(start(workdir, argv, environment, stdin_fd), engine, rest)
     supervision.watch(wakeup)
     kill_all(supervision.command)
     report(status_fd, supervision.status or 0)

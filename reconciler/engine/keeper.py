@@ -17,6 +17,7 @@ from reconciler.engine import durations, images, restarts
 from reconciler.engine.checking import Checker
 from reconciler.engine.clock import NANOSECONDS, Clock
 from reconciler.engine.environment import environment_of
+from reconciler.engine.files import files_of
 from reconciler.engine.history import exit_recorded, turned, with_event
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.logbook import LogBook, Origin
@@ -215,6 +216,7 @@ class Keeper:
             environment=environment_of(machine, app, self._around.base_environment),
             write=lambda line: self._around.logs.write(origin, line),
             ended=tended.alarm.set,
+            files=files_of(machine, app),
         )
         run = await self._runtime.start(order)
         self._runs[machine.id] = run

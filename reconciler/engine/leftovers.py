@@ -18,7 +18,7 @@ PAUSE_S = 0.02
 def kill(machine_ids: frozenset[str]) -> None:
     """Kills until none is left, because a process may fork between look and kill. Blocks; run it in a thread."""
     for _ in range(ROUNDS):
-        found = _find(machine_ids)
+        found = find(machine_ids)
         if not found:
             return
         for pid in found:
@@ -26,7 +26,8 @@ def kill(machine_ids: frozenset[str]) -> None:
         time.sleep(PAUSE_S)
 
 
-def _find(machine_ids: frozenset[str]) -> list[int]:
+def find(machine_ids: frozenset[str]) -> list[int]:
+    """The process ids of everything that carries one of those machine ids."""
     marks = frozenset(VARIABLE + machine_id.encode() for machine_id in machine_ids)
     try:
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]

@@ -7,9 +7,17 @@ leases) stays on the engine's side of the port and is the same for every runtime
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.engine.records import CheckStatus, Exit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedFile:
+    path: str
+    """Relative to the machine's directory, which stands for its root."""
+    content: bytes = field(repr=False)
+    mode: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,8 @@ class RunOrder:
     """Takes each line that the run prints."""
     ended: Callable[[], None]
     """Called once, after the last line, when `exit` of the run is set."""
+    files: tuple[PlacedFile, ...] = ()
+    """Written before the command starts."""
 
 
 class ProbeKind(StrEnum):
@@ -76,6 +86,51 @@ class Run(Protocol):
         ...
 
     async def probe(self, probe: Probe) -> ProbeAnswer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecOrder:
+    """A command to execute in a running machine."""
+
+    command: tuple[str, ...]
+    stdin: bytes = field(repr=False)
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    exit: Exit
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessFigure:
+    """One process of a machine."""
+
+    pid: int
+    command: str = field(repr=False)
+    directory: str
+    memory_bytes: int
+    user_s: int
+    system_s: int
+
+
+@runtime_checkable
+class Inhabited(Protocol):
+    """A run that has an inside. Not every runtime's have: a simulated machine runs nothing."""
+
+    async def execute(self, order: ExecOrder) -> Executed:
+        """Executes a command in the machine's directory and environment.
+
+        Raises:
+            TimeoutError: it did not end in time, and was killed with everything it started.
+        """
+        ...
+
+    def processes(self) -> tuple[ProcessFigure, ...]:
+        """What runs in the machine now. Blocks; call it in a thread."""
+        ...
 
 
 class Runtime(Protocol):
