@@ -53,11 +53,10 @@ def summary(plan: Plan) -> str:
 
 
 def _headline(plan: Plan) -> Text:
-    revision = f"{plan.revision.short} {plan.revision.subject}".strip()
-    text = "is what the commit asks for" if plan.empty else "will change"
-    return Text.assemble(
-        "Fleet ", (plan.fleet, "bold"), f" {text} at {plan.revision.branch} ", (revision, "cyan"), "\n"
-    )
+    revision = plan.revision
+    text = " is what is asked for by " if plan.empty else " will change to what is asked for by "
+    place = f"{revision.branch} {revision.short} {revision.subject}" if revision.committed else revision.subject
+    return Text.assemble("Fleet ", (plan.fleet, "bold"), text, (place.strip(), "cyan"))
 
 
 def _sign(actions: list[Action]) -> str:

@@ -27,6 +27,7 @@ from reconciler.core.actions import (
     Start,
     Update,
 )
+from reconciler.core.digests import machine_digest
 from reconciler.core.drift import field_changes
 from reconciler.core.types import (
     DesiredMachine,
@@ -138,10 +139,19 @@ def _prepare(server: DesiredServer, changing: Sequence[Action], view: _View) -> 
         yield CreateApp(server=spec.name, app=spec.app, network=server.network, reason="the app does not exist yet")
     if spec.app not in view.ours:
         yield AllocateAddress(server=spec.name, app=spec.app, reason="the gateway reaches the server by this address")
-    updates = any(isinstance(action, Update) for action in changing)
-    if spec.secret_names or updates:
-        reason = "secrets are applied when a machine boots" if spec.secret_names else "no secret is declared any more"
+    if spec.secret_names:
+        reason = "secrets are applied when a machine boots"
         yield SetSecrets(server=spec.name, app=spec.app, names=spec.secret_names, reason=reason)
+    elif any(map(_has_secrets, view.ours.get(spec.app, ()))):
+        yield SetSecrets(server=spec.name, app=spec.app, names=(), reason="no secret is declared any more")
+
+
+def _has_secrets(found: ObservedMachine) -> bool:
+    """Whether the machine was made with secrets: then its digest is more than that of its config.
+
+    A config that was changed by hand gives the same answer, and unsetting nothing does no harm.
+    """
+    return found.digest != machine_digest(found.config, found.region, {})
 
 
 def _plan_machine(

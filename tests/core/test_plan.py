@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.actions import Action, Create, Destroy, DestroyApp, Update
-from reconciler.core.plan import plan
+from reconciler.core.plan import plan, plan_digest
 from reconciler.core.problems import Problem
 from reconciler.core.types import ExitEvent, MachineState, ObservedApp, Scale
 from tests.core.conftest import World
@@ -151,6 +151,12 @@ def test_the_digest_of_a_plan_ignores_words_and_knows_versions(world: World) -> 
     server = world.server(world.spec(arguments=("new",)))
     running = world.machine(world.server().machines[0])
     first = plan(world.snapshot(server, observation=world.observe(running)))
-    again = plan(world.snapshot(server, observation=world.observe(replace(running, config=""))))
+    reworded = plan_digest([replace(action, reason="in other words") for action in first.actions])
     moved = plan(world.snapshot(server, observation=world.observe(replace(running, instance_id="99"))))
-    assert first.digest == again.digest != moved.digest
+    assert first.digest == reworded != moved.digest
+
+
+def test_a_server_that_never_had_secrets_is_not_asked_for_any(world: World, kinds: Kinds) -> None:
+    running = world.machine(world.server().machines[0])
+    made = plan(world.snapshot(world.server(world.spec(arguments=("new",))), observation=world.observe(running)))
+    assert kinds(made.actions) == ["Update"]

@@ -10,9 +10,10 @@ import pytest
 
 from gateway.adapter.causes import Cause as AdapterCause
 from gateway.adapter.causes import exit_code
-from reconciler.cli.main import SUBCOMMANDS
+from reconciler.cli.main import SUBCOMMANDS, run
 from reconciler.core.verdict import EXIT_CAUSES
 from reconciler.settings import KNOWN_VARIABLES
+from reconciler.sources.manifests import read_manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_FUNCTION = 50
@@ -99,3 +100,19 @@ def test_every_setting_is_documented() -> None:
     settings = (ROOT / "reconciler" / "settings.py").read_text(encoding="utf-8")
     later = {"CATWALK_GITHUB_APP_ID", "CATWALK_GITHUB_APP_KEY", "CATWALK_WEBHOOK_SECRET"}
     assert not [name for name in KNOWN_VARIABLES - later if f"`{name}`" not in settings]
+
+
+def test_the_manifest_of_the_readme_is_valid_and_its_secret_has_its_place() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    assert block is not None
+    manifests = read_manifests({"catwalk.yaml": block[1].encode()})
+    assert [spec.name for spec in manifests.specs] == ["github", "time"]
+    assert manifests.specs[0].secrets[0].file in block[1]
+
+
+def test_the_example_is_valid_and_its_key_opens_it() -> None:
+    example = ROOT / "examples" / "quickstart"
+    assert run(["validate", "--offline", str(example)]) == 0
+    manifests = read_manifests({"catwalk.yaml": (example / "catwalk.yaml").read_bytes()})
+    assert {spec.name for spec in manifests.specs} == {"everything", "memory", "time"}
