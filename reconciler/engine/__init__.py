@@ -12,5 +12,7 @@ misunderstanding cannot cancel itself out.
 
 from reconciler.engine.engine import Engine, run_engine
 from reconciler.engine.settings import EngineSettings, Timings
+from reconciler.engine.simulated import Behaviour
+from reconciler.engine.simulation import Simulation
 
-__all__ = ["Engine", "EngineSettings", "Timings", "run_engine"]
+__all__ = ["Behaviour", "Engine", "EngineSettings", "Simulation", "Timings", "run_engine"]

@@ -6,13 +6,15 @@ What starts first ends last: the lock, the store, the runtime, the keeper, the d
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import anyio
 
 from reconciler.engine.api.apps import AppRoutes
+from reconciler.engine.api.exchange import Route
 from reconciler.engine.api.executions import ExecutionRoutes
 from reconciler.engine.api.leases import LeaseRoutes
 from reconciler.engine.api.logs import LogRoutes
@@ -25,6 +27,11 @@ from reconciler.engine.api.router import MachinesApi
 from reconciler.engine.api.secrets import SecretRoutes
 from reconciler.engine.api.waits import WaitRoutes
 from reconciler.engine.clock import Clock, SystemClock
+from reconciler.engine.control import ControlRoutes
+from reconciler.engine.faults.book import Faults
+from reconciler.engine.faults.flapping import FlappingInventory
+from reconciler.engine.faults.held import HeldKeeper
+from reconciler.engine.faults.wiring import Steering, behind_faults
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.keeper import Keeper, Surroundings
 from reconciler.engine.logbook import LogBook
@@ -38,7 +45,10 @@ from reconciler.engine.proxy.upstreams import Upstreams
 from reconciler.engine.runtime import Runtime
 from reconciler.engine.serving import serve_api, serve_proxy
 from reconciler.engine.settings import EngineSettings
+from reconciler.engine.simulation import Simulation
+from reconciler.engine.steering import SteerableClock
 from reconciler.engine.store import Store, lock, unlock
+from reconciler.errors import EnvironmentFault
 
 KEY_KIND = "key"
 DIGEST_KEY = "secret-digests"
@@ -54,6 +64,10 @@ class Engine:
     """The Flycast stand-in: send a request here with `Host: {app}.flycast`."""
     proxy_port: int
     token: str = field(repr=False)
+
+
+class RouteGroup(Protocol):
+    def routes(self) -> Iterable[Route]: ...
 
 
 RuntimeFactory = Callable[[EngineSettings, asyncio.TaskGroup], Runtime]
@@ -74,12 +88,21 @@ def process_runtime(settings: EngineSettings, tasks: asyncio.TaskGroup) -> Runti
 
 @asynccontextmanager
 async def run_engine(
-    settings: EngineSettings, *, clock: Clock | None = None, runtime: RuntimeFactory = process_runtime
+    settings: EngineSettings,
+    *,
+    clock: Clock | None = None,
+    runtime: RuntimeFactory = process_runtime,
+    simulation: Simulation | None = None,
+    faults: Faults | None = None,
 ) -> AsyncGenerator[Engine]:
     """Runs an engine in the present event loop until the block ends; then nothing it started is left.
 
+    With a `simulation`, clock and runtime are the simulation's, and no machine is a process. With `faults`, or with
+    `settings.control`, the clock is one that can jump.
+
     Raises:
-        EnvironmentFault: the state directory is in use or unreadable, or a port is taken.
+        EnvironmentFault: the state directory is in use or unreadable, a port is taken, or faults meet a clock that
+            cannot jump.
     """
     failure: BaseException | None = None
     async with AsyncExitStack() as held:
@@ -91,7 +114,18 @@ async def run_engine(
         held.push_async_callback(_shielded, store.close)
         tasks = await held.enter_async_context(asyncio.TaskGroup())
         try:
-            async with _assembled(settings, clock or SystemClock(), store, runtime(settings, tasks), tasks) as engine:
+            clock = simulation.clock if simulation else clock
+            steering = _steering(settings, clock, faults)
+            ground = _Ground(
+                settings=settings,
+                clock=steering.clock if steering else clock or SystemClock(),
+                store=store,
+                runtime=simulation.runtime(tasks) if simulation else runtime(settings, tasks),
+                tasks=tasks,
+                simulation=simulation,
+                steering=steering,
+            )
+            async with _assembled(ground) as engine:
                 yield engine
         except Exception as error:  # noqa: BLE001 - handed on below: a task group would wrap it.
             failure = error
@@ -99,11 +133,45 @@ async def run_engine(
         raise failure
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the parts of an engine stand on."""
+
+    settings: EngineSettings
+    clock: Clock
+    store: Store
+    runtime: Runtime
+    tasks: asyncio.TaskGroup
+    simulation: Simulation | None
+    steering: Steering | None
+
+
+def _steering(settings: EngineSettings, clock: Clock | None, faults: Faults | None) -> Steering | None:
+    """Nothing, unless faults were handed in or the control routes are on.
+
+    Raises:
+        EnvironmentFault: the engine was given a clock that cannot jump.
+    """
+    if faults is None and not settings.control:
+        return None
+    if not isinstance(clock, SteerableClock | None):
+        raise EnvironmentFault(
+            "clock-not-steerable",
+            "the engine was given a clock that cannot jump, which faults and control need",
+            hint="give it a SteerableClock, a Simulation, or no clock",
+        )
+    return Steering(faults=Faults() if faults is None else faults, clock=clock or SteerableClock())
+
+
 @asynccontextmanager
-async def _assembled(
-    settings: EngineSettings, clock: Clock, store: Store, runtime: Runtime, tasks: asyncio.TaskGroup
-) -> AsyncGenerator[Engine]:
-    inventory = Inventory(store=store, clock=clock)
+async def _assembled(ground: _Ground) -> AsyncGenerator[Engine]:
+    settings, clock, store, runtime, tasks = ground.settings, ground.clock, ground.store, ground.runtime, ground.tasks
+    steering = ground.steering
+    inventory = (
+        FlappingInventory(store=store, clock=clock, faults=steering.faults)
+        if steering
+        else Inventory(store=store, clock=clock)
+    )
     await inventory.load()
     around = Surroundings(
         inventory=inventory,
@@ -112,22 +180,26 @@ async def _assembled(
         timings=settings.timings,
         base_environment=settings.base_environment,
     )
-    keeper = Keeper(around, runtime, tasks)
+    keeper = HeldKeeper(around, runtime, tasks, steering.faults) if steering else Keeper(around, runtime, tasks)
     operations = Operations(inventory=inventory, keeper=keeper, clock=clock, settings=settings)
     desk = Desk(
         inventory=inventory, operations=operations, keeper=keeper, logs=around.logs, clock=clock, settings=settings
     )
-    api = await _api(desk, store)
+    api = await _api(desk, store, ground)
     proxy = _proxy(desk, tasks)
     async with AsyncExitStack() as doors:
         api_socket = doors.enter_context(listen(settings.host, settings.api_port, "the Machines API"))
         proxy_socket = doors.enter_context(listen(settings.host, settings.proxy_port, "the Flycast stand-in"))
         doors.push_async_callback(_shielded, runtime.close)
         doors.push_async_callback(_shielded, keeper.close)
+        if ground.simulation is not None:
+            ground.simulation.attach(inventory.settle)
+            doors.callback(ground.simulation.detach)
+        served = doors.enter_context(behind_faults(api, desk, steering)) if steering else api
         if settings.boot:
             await keeper.resume()
         await doors.enter_async_context(serve_proxy(proxy, proxy_socket))
-        await doors.enter_async_context(serve_api(api, api_socket, tasks))
+        await doors.enter_async_context(serve_api(served, api_socket, tasks))
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         proxy_port = proxy_socket.getsockname()[1]
         yield Engine(
@@ -144,8 +216,8 @@ async def _shielded(close: Callable[[], Awaitable[None]]) -> None:
         await close()
 
 
-async def _api(desk: Desk, store: Store) -> MachinesApi:
-    groups = (
+async def _api(desk: Desk, store: Store, ground: _Ground) -> MachinesApi:
+    groups: list[RouteGroup] = [
         AppRoutes(desk),
         MachineRoutes(desk),
         ExecutionRoutes(desk),
@@ -156,7 +228,9 @@ async def _api(desk: Desk, store: Store) -> MachinesApi:
         OrganizationRoutes(desk),
         PlatformRoutes(desk),
         LogRoutes(desk),
-    )
+    ]
+    if desk.settings.control and ground.steering is not None:
+        groups.append(ControlRoutes(ground.steering, ground.simulation))
     return MachinesApi([route for group in groups for route in group.routes()], desk)
 
 

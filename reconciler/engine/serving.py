@@ -2,17 +2,31 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from reconciler.engine.api.router import MachinesApi
 from reconciler.engine.proxy.server import ProxyServer
 
+Message = dict[str, Any]
+AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 BACKLOG = 2048
 GRACE_S = 1
 """How long API answers under way may take when the engine ends; a `wait` is cut off then."""
+
+ABORT = "catwalk.abort"
+"""The ASGI extension whose `close` ends a connection without an answer."""
+
+
+class _AbortableProtocol(HttpToolsProtocol):
+    """Lets an application drop the connection, which ASGI knows no word for: an injected fault needs it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"close": self.transport.abort}}
 
 
 class _QuietServer(uvicorn.Server):
@@ -24,10 +38,10 @@ class _QuietServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serve_api(api: MachinesApi, listener: socket.socket, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+async def serve_api(api: AsgiApp, listener: socket.socket, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
     config = uvicorn.Config(
         api,
-        http="httptools",
+        http=_AbortableProtocol,
         ws="none",
         loop="none",
         lifespan="off",

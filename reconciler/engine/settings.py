@@ -74,6 +74,8 @@ class EngineSettings:
     """Stands for `{cache}`; None means `cache` in the state directory."""
     boot: bool = True
     """False loads the state and serves reads; no machine is started and no change is taken."""
+    control: bool = False
+    """Whether `/_engine/…` is served: faults, the clock and the script of a simulation, for whoever has the token."""
     timings: Timings = Timings()
     rate_limits: RateLimits | None = None
     """None answers as fast as it is asked; `RateLimits()` refuses with a 429 what the platform would refuse."""
