@@ -9,7 +9,8 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
@@ -33,12 +34,14 @@ from reconciler.core.types import (
     Snapshot,
 )
 from reconciler.engine.engine import Engine, run_engine
-from reconciler.engine.settings import EngineSettings
+from reconciler.engine.settings import EngineSettings, RateLimits
 from reconciler.fly.client import MachinesAPI
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.logs import FlyLogs
 from reconciler.fly.probe import DataPath, MCPProber
 from reconciler.fly.session import Patience
+from tests.contract.openapi import OPENAPI, Document
+from tests.contract.targets import LIVE, Place, Target, engine_place, opened
 
 TOKEN = "fm2_contract-token"  # The token of a throw-away engine.
 IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
@@ -68,13 +71,28 @@ class Exchange:
     headers: dict[str, str]
     body: bytes
     answer: bytes = b""
+    status: int = 0
+    """0 where the client got no answer."""
 
     @property
     def sets_secrets(self) -> bool:
         return self.method == "POST" and self.path.partition("?")[0].endswith("/secrets")
 
 
-Fault = Callable[[Exchange], Cut | None]
+@dataclass(frozen=True, kw_only=True)
+class Instead:
+    """An answer that is given without asking the engine."""
+
+    status: int
+    body: bytes = b""
+
+
+Fault = Callable[[Exchange], Cut | Instead | None]
+Judge = Callable[[httpx.Response], Awaitable[None]]
+
+
+async def approve(response: httpx.Response) -> None:
+    """The judge where there is no document."""
 
 
 @dataclass
@@ -85,15 +103,23 @@ class Wire:
     url: str = ""
     exchanges: list[Exchange] = field(default_factory=list)
     fault: Fault = lambda _: None
+    rewrite: Callable[[Exchange, bytes], bytes] = lambda _, content: content
+    """What becomes of the content of each answer on its way."""
     cuts: list[Exchange] = field(default_factory=list)
+    judge: Judge = approve
+    complaints: list[str] = field(default_factory=list)
+    """What the judge did not like about the engine's answers."""
 
     def cut_once(self, method: str, ending: str, name: str) -> None:
         """Cuts, in the named way, the first request of that method whose path ends so."""
-        how = Cut[name]
+        self.instead(method, ending, Cut[name])
 
-        def fault(exchange: Exchange) -> Cut | None:
+    def instead(self, method: str, ending: str, how: Cut | Instead, *, times: int = 1) -> None:
+        """Does the same to the first few requests of that method whose path ends so."""
+
+        def fault(exchange: Exchange) -> Cut | Instead | None:
             fits = exchange.method == method and exchange.path.partition("?")[0].endswith(ending)
-            if self.cuts or not fits:
+            if len(self.cuts) >= times or not fits:
                 return None
             self.cuts.append(exchange)
             return how
@@ -106,12 +132,23 @@ class Wire:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with httpx.AsyncClient(base_url=self.engine_url, timeout=90, trust_env=False) as engine:
+            hooks = {"response": [self._judge]}
+            async with httpx.AsyncClient(
+                base_url=self.engine_url, timeout=90, trust_env=False, event_hooks=hooks
+            ) as engine:
                 await self._serve(engine, reader, writer)
         except (ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
+
+    async def _judge(self, response: httpx.Response) -> None:
+        """Complaints are kept for the end of the test: here nobody would hear them."""
+        await response.aread()
+        try:
+            await self.judge(response)
+        except AssertionError as complaint:
+            self.complaints.append(str(complaint))
 
     async def _serve(
         self, engine: httpx.AsyncClient, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -119,17 +156,25 @@ class Wire:
         connection = h11.Connection(h11.SERVER)
         while exchange := await _read(connection, reader):
             cut = self.fault(exchange)
-            if cut is Cut.BEFORE:
-                self.exchanges.append(exchange)
-                return
-            answer = await engine.request(
-                exchange.method, exchange.path, headers=_forwarded(exchange.headers), content=exchange.body
-            )
-            self.exchanges.append(Exchange(**{**vars(exchange), "answer": answer.content}))
-            if cut is Cut.ANSWER:
+            answer = None if cut is Cut.BEFORE else await self._answer(engine, exchange, cut)
+            self._keep(exchange, answer)
+            if answer is None or cut is Cut.ANSWER:
                 return
             await _write(connection, writer, answer, cut)
             connection.start_next_cycle()
+
+    def _keep(self, exchange: Exchange, answer: httpx.Response | None) -> None:
+        seen = {} if answer is None else {"answer": answer.content, "status": answer.status_code}
+        self.exchanges.append(replace(exchange, **seen))
+
+    async def _answer(self, engine: httpx.AsyncClient, exchange: Exchange, cut: Cut | Instead | None) -> httpx.Response:
+        if isinstance(cut, Instead):
+            return httpx.Response(cut.status, content=cut.body)
+        answer = await engine.request(
+            exchange.method, exchange.path, headers=_forwarded(exchange.headers), content=exchange.body
+        )
+        content = self.rewrite(exchange, answer.content)
+        return httpx.Response(answer.status_code, headers=_passed_on(answer.headers), content=content)
 
 
 async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Exchange | None:
@@ -154,14 +199,18 @@ def _forwarded(headers: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name not in dropped}
 
 
-async def _write(
-    connection: h11.Connection, writer: asyncio.StreamWriter, answer: httpx.Response, cut: Cut | None
-) -> None:
-    status = {Cut.TIMEOUT: 408, Cut.FAULT: 502}.get(cut, answer.status_code) if cut else answer.status_code
-    content = b'{"error":"cut by the test"}' if cut else answer.content
+def _passed_on(headers: httpx.Headers) -> list[tuple[str, str]]:
     hop = {"content-length", "transfer-encoding", "connection", "content-encoding"}
-    headers = [(name, value) for name, value in answer.headers.multi_items() if name not in hop]
-    headers.append(("content-length", str(len(content))))
+    return [(name, value) for name, value in headers.multi_items() if name not in hop]
+
+
+async def _write(
+    connection: h11.Connection, writer: asyncio.StreamWriter, answer: httpx.Response, cut: Cut | Instead | None
+) -> None:
+    cut_status = {Cut.TIMEOUT: 408, Cut.FAULT: 502}.get(cut) if isinstance(cut, Cut) else None
+    status = cut_status or answer.status_code
+    content = b'{"error":"cut by the test"}' if cut_status else answer.content
+    headers = [*_passed_on(answer.headers), ("content-length", str(len(content)))]
     for event in (h11.Response(status_code=status, headers=headers), h11.Data(data=content), h11.EndOfMessage()):
         writer.write(connection.send(event) or b"")
     await writer.drain()
@@ -180,16 +229,17 @@ class Stage:
     revision: Revision = REVISION
     plaintext: str = PLAINTEXT
 
-    def another_fleet(self) -> FlyFleet:
+    def another_fleet(self, patience: Patience = PATIENCE) -> FlyFleet:
         """The same fleet after a crash: nothing is remembered."""
-        return FlyFleet(self.api, fleet="acme", organization="acme-org", patience=PATIENCE)
+        return FlyFleet(self.api, fleet="acme", organization="acme-org", patience=patience)
 
-    def server(self, name: str = "time", *arguments: str, secrets: bool = False, **changes: object) -> DesiredServer:
+    def server(self, name: str = "time", *arguments: str, secrets: str = "", **changes: object) -> DesiredServer:
+        """A server as it is declared; `secrets` is the digest of the one that it has."""
         declared = (SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True),) if secrets else ()
         package = PackageReference(registry=Registry.PYPI, name="mcp-server-time", version="2026.10.19")
         given = {"package": package, "arguments": arguments, "secrets": declared} | changes
         spec = ServerSpec(fleet="acme", name=name, **given)  # type: ignore[arg-type]  # Tests name what they change.
-        return resolve(spec, runner_image=IMAGE, secret_digests={"TOKEN": "digest"} if secrets else {})
+        return resolve(spec, runner_image=IMAGE, secret_digests={"TOKEN": secrets} if secrets else {})
 
     async def actions(self, *servers: DesiredServer) -> tuple[Action, ...]:
         """What the planner would do now to have exactly these servers."""
@@ -224,16 +274,21 @@ class Stage:
 
     async def machines(self) -> list[dict[str, object]]:
         """What the engine itself says exists in the app, past the wire and past the room under test."""
+        answer = await self.past_the_wire("GET", "/machines")
+        return json.loads(answer.content) if answer.is_success else []
+
+    async def past_the_wire(self, method: str, path: str, body: object = None) -> httpx.Response:
+        """A call about the app that somebody else makes."""
         headers = {"Authorization": f"FlyV1 {TOKEN}"}
         async with httpx.AsyncClient(base_url=self.engine.api_url, headers=headers, trust_env=False) as client:
-            answer = await client.get("/v1/apps/acme-time/machines")
-        return json.loads(answer.content) if answer.is_success else []
+            return await client.request(method, f"/v1/apps/acme-time{path}", json=body)
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
+def engine_settings(tmp_path: Path) -> EngineSettings:
+    """Modules that need another engine override this."""
     runner = Path(__file__).with_name("runner.py")
-    settings = EngineSettings(
+    return EngineSettings(
         state_dir=tmp_path / "engine",
         token=TOKEN,
         organization="acme-org",
@@ -241,13 +296,17 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
         images={"catwalk-runner": (sys.executable, str(runner), "{port}")},
         base_environment={"PATH": os.environ["PATH"]},
     )
-    async with run_engine(settings) as running:
+
+
+@pytest.fixture
+async def engine(engine_settings: EngineSettings) -> AsyncIterator[Engine]:
+    async with run_engine(engine_settings) as running:
         yield running
 
 
 @pytest.fixture
-async def stage(engine: Engine) -> AsyncIterator[Stage]:
-    wire = Wire(engine_url=engine.api_url)
+async def stage(engine: Engine, judge: Judge) -> AsyncIterator[Stage]:
+    wire = Wire(engine_url=engine.api_url, judge=judge)
     listening = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
     wire.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with (
@@ -258,3 +317,56 @@ async def stage(engine: Engine) -> AsyncIterator[Stage]:
         fleet = FlyFleet(api, fleet="acme", organization="acme-org", patience=PATIENCE)
         yield Stage(engine=engine, wire=wire, api=api, fleet=fleet, prober=prober, logs=logs)
     listening.close()
+    assert wire.complaints == []
+
+
+@pytest.fixture(scope="session")
+def document() -> Document | None:
+    """The official OpenAPI document, where it is present."""
+    return Document() if OPENAPI.is_file() else None
+
+
+@pytest.fixture
+def judge(document: Document | None) -> Judge:
+    """Holds every answer to the document."""
+
+    async def judged(response: httpx.Response) -> None:
+        await response.aread()
+        assert response.headers["fly-request-id"]
+        if document is not None:
+            document.judge(response)
+
+    return judged
+
+
+PLACES = [
+    "engine",
+    *([pytest.param("fly", marks=[pytest.mark.enable_socket, pytest.mark.timeout(600)])] if LIVE.wanted else []),
+]
+
+
+@asynccontextmanager
+async def at(name: str, engine: AbstractAsyncContextManager[Place], judge: Judge) -> AsyncIterator[Target]:
+    """An app at the embedded engine, or at Fly."""
+    if name == "engine":
+        async with engine as place, opened(place, judge) as found:
+            yield found
+    elif LIVE.place is None:
+        pytest.skip(LIVE.why_not)
+    else:
+        async with opened(LIVE.place, judge) as found:
+            yield found
+
+
+@pytest.fixture(params=PLACES)
+async def target(request: pytest.FixtureRequest, tmp_path: Path, judge: Judge) -> AsyncIterator[Target]:
+    """An app at the embedded engine, and also at Fly where CATWALK_FLY_LIVE=1 asks for it."""
+    async with at(request.param, engine_place(tmp_path / "engine"), judge) as found:
+        yield found
+
+
+@pytest.fixture(params=PLACES)
+async def limited_target(request: pytest.FixtureRequest, tmp_path: Path, judge: Judge) -> AsyncIterator[Target]:
+    """As `target`, with the rate limits that the engine leaves out elsewhere."""
+    async with at(request.param, engine_place(tmp_path / "engine", RateLimits()), judge) as found:
+        yield found

@@ -11,6 +11,7 @@ from reconciler.core.types import IdleAction, MachineState, OutcomeKind, Scale
 from reconciler.fly import errors
 from reconciler.fly.client import MachinesAPI
 from reconciler.fly.fleet import FlyFleet
+from tests.contract.evidence import source
 
 
 async def until_passing(stage):
@@ -24,8 +25,9 @@ async def until_passing(stage):
     return machine
 
 
+@source("fly.md 13.1")
 async def test_one_pass_makes_a_server_and_the_next_has_nothing_to_do(stage):
-    server = stage.server(secrets=True)
+    server = stage.server(secrets="digest")
     outcomes = await stage.converge(server)
     assert [(type(outcome.action).__name__, outcome.kind) for outcome in outcomes] == [
         ("CreateApp", OutcomeKind.APPLIED),
@@ -39,6 +41,7 @@ async def test_one_pass_makes_a_server_and_the_next_has_nothing_to_do(stage):
     assert [(app.name, app.network) for app in observation.apps] == [("acme-time", "acme-time")]
 
 
+@source("fly.md 5.4")
 async def test_a_machine_is_observed_as_it_was_desired(stage):
     server = stage.server(scale=Scale(minimum=1))
     await stage.converge(server)
@@ -51,6 +54,7 @@ async def test_a_machine_is_observed_as_it_was_desired(stage):
     assert json.loads(machine.checks[0].output)["state"] == "ready"
 
 
+@source("fly.md 13.16", "fly.md 5.4")
 @pytest.mark.parametrize("idle", IdleAction)
 async def test_no_way_of_idling_reads_back_as_drift(stage, idle):
     server = stage.server(scale=Scale(idle=idle))
@@ -59,6 +63,7 @@ async def test_no_way_of_idling_reads_back_as_drift(stage, idle):
     assert machine.config == server.machines[0].config
 
 
+@source("fly.md 4.5", "fly.md 15.A.10")
 async def test_a_server_answers_over_mcp_through_the_data_path(stage):
     await stage.converge(stage.server())
     await until_passing(stage)
@@ -67,12 +72,14 @@ async def test_a_server_answers_over_mcp_through_the_data_path(stage):
     assert (result.server_name, result.tools) == ("runner", ("arguments", "environment"))
 
 
+@source("fly.md 13.19")
 async def test_an_app_without_a_machine_is_an_answer_to_the_probe(stage):
     result = await stage.prober.probe("acme-nothing")
     assert not result.answered
     assert result.problem
 
 
+@source("fly.md 4.2", "fly.md 15.A.5")
 async def test_an_update_replaces_the_config_in_place_at_a_new_version(stage):
     await stage.converge(stage.server())
     (before,) = (await stage.fleet.observe()).machines
@@ -89,6 +96,7 @@ async def test_an_update_replaces_the_config_in_place_at_a_new_version(stage):
     assert await stage.actions(changed) == ()
 
 
+@source("fly.md 13.7", "fly.md 7.5")
 async def test_no_lease_is_left_after_an_update(stage):
     await stage.converge(stage.server())
     await stage.converge(stage.server("time", "--changed"))
@@ -97,6 +105,7 @@ async def test_no_lease_is_left_after_an_update(stage):
     assert all(outcome.problem is None for outcome in outcomes)
 
 
+@source("fly.md 7.2", "fly.md 15.A.5")
 async def test_an_update_from_a_stale_view_is_refused(stage):
     await stage.converge(stage.server())
     changed = stage.server("time", "--changed")
@@ -107,6 +116,7 @@ async def test_an_update_from_a_stale_view_is_refused(stage):
     assert outcome.problem.code == "machine-changed"
 
 
+@source("fly.md 13.3", "fly.md 7.4")
 async def test_what_a_crash_forgot_is_adopted_by_its_name(stage):
     server = stage.server()
     await stage.converge(server)
@@ -117,6 +127,7 @@ async def test_what_a_crash_forgot_is_adopted_by_its_name(stage):
     assert len(await stage.machines()) == 1
 
 
+@source("fly.md 13.3", "fly.md 7.4")
 async def test_an_adopted_machine_gets_the_config_that_is_asked_for(stage):
     await stage.converge(stage.server())
     changed = stage.server("time", "--changed")
@@ -126,6 +137,7 @@ async def test_an_adopted_machine_gets_the_config_that_is_asked_for(stage):
     assert await stage.actions(changed) == ()
 
 
+@source("fly.md 4.1", "fly.md 13.18")
 async def test_a_server_that_leaves_takes_its_app_along(stage):
     await stage.converge(stage.server())
     outcomes = await stage.converge()
@@ -135,6 +147,7 @@ async def test_a_server_that_leaves_takes_its_app_along(stage):
     assert (observation.apps, observation.machines) == ((), ())
 
 
+@source("fly.md 4.2", "fly.md 15.A.12")
 async def test_a_machine_is_destroyed_once_and_twice(stage):
     await stage.converge(stage.server())
     (machine,) = (await stage.fleet.observe()).machines
@@ -145,6 +158,7 @@ async def test_a_machine_is_destroyed_once_and_twice(stage):
     assert await stage.machines() == []
 
 
+@source("fly.md 7.4")
 async def test_the_name_of_a_destroyed_machine_can_be_used_again(stage):
     server = stage.server()
     await stage.converge(server)
@@ -157,6 +171,7 @@ async def test_the_name_of_a_destroyed_machine_can_be_used_again(stage):
     assert len(await stage.machines()) == 1
 
 
+@source("fly.md 13.20")
 async def test_a_server_of_another_fleet_is_not_seen_and_its_app_is_not_destroyed(stage):
     stranger = FlyFleet(stage.api, fleet="acme-time-eu", organization="acme-org")
     other = stage.server("wiki")
@@ -164,6 +179,7 @@ async def test_a_server_of_another_fleet_is_not_seen_and_its_app_is_not_destroye
     assert (await stranger.observe()).machines == ()
 
 
+@source("fly.md 6.3", "fly.md 15.A.11")
 async def test_the_process_of_a_machine_that_ends_at_once_is_a_failure_in_words(stage):
     *prepare, create = await stage.actions(stage.server())
     broken = replace(create.machine, config=create.machine.config.replace("pypi:mcp-server-time@", "fail:70@"))
@@ -178,8 +194,9 @@ async def test_the_process_of_a_machine_that_ends_at_once_is_a_failure_in_words(
     assert (last.exit_code, last.requested) == (70, False)
 
 
+@source("fly.md 10")
 async def test_the_log_of_a_server_is_read_without_its_secret(stage):
-    await stage.converge(stage.server(secrets=True))
+    await stage.converge(stage.server(secrets="digest"))
     await until_passing(stage)
 
     async def telling():
@@ -190,10 +207,12 @@ async def test_the_log_of_a_server_is_read_without_its_secret(stage):
     assert lines[0].machine_id == (await stage.machines())[0]["id"]
 
 
+@source("fly.md 10")
 async def test_the_log_of_an_app_that_does_not_exist_is_empty(stage):
     assert list(await stage.logs.recent("acme-nothing", limit=10)) == []
 
 
+@source("fly.md 13.15", "fly.md 3")
 async def test_a_wrong_token_is_named_as_such(stage):
     async with MachinesAPI(base_url=stage.wire.url, token=SecretValue("fm2_wrong")) as api:
         with pytest.raises(errors.Unauthorized):

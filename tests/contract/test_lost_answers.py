@@ -3,6 +3,7 @@
 import pytest
 
 from reconciler.core.types import OutcomeKind
+from tests.contract.evidence import source
 
 CUTS = ["BEFORE", "ANSWER", "TIMEOUT", "FAULT"]
 CREATING = [
@@ -14,10 +15,11 @@ CREATING = [
 ]
 
 
+@source("fly.md 13.1", "fly.md 7.4")
 @pytest.mark.parametrize("how", CUTS)
 @pytest.mark.parametrize(("method", "ending"), CREATING)
 async def test_a_lost_answer_while_a_server_is_made_makes_no_second_one(stage, method, ending, how):
-    server = stage.server(secrets=True)
+    server = stage.server(secrets="digest")
     stage.wire.cut_once(method, ending, how)
     await stage.converge(server)
     outcomes = await stage.converge(server)
@@ -27,6 +29,7 @@ async def test_a_lost_answer_while_a_server_is_made_makes_no_second_one(stage, m
     assert await stage.actions(server) == ()
 
 
+@source("fly.md 13.1", "fly.md 7.2")
 @pytest.mark.parametrize("how", CUTS)
 async def test_a_lost_answer_to_an_update_is_recognised_or_repeated_but_never_doubled(stage, how):
     await stage.converge(stage.server())
@@ -41,6 +44,7 @@ async def test_a_lost_answer_to_an_update_is_recognised_or_repeated_but_never_do
     assert await stage.actions(changed) == ()
 
 
+@source("fly.md 13.18")
 @pytest.mark.parametrize("how", CUTS)
 async def test_a_lost_answer_to_a_destroy_leaves_nothing_behind(stage, how):
     await stage.converge(stage.server())
