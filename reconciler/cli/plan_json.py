@@ -1,11 +1,12 @@
 """A plan as JSON: everything that the text shows, whole."""
 
 from reconciler.cli.progress_json import Record
+from reconciler.core.action_words import KINDS, summary
 from reconciler.core.actions import FieldChange, Update
 from reconciler.core.cost import PRICES_AS_OF, MonthlyCost
 from reconciler.core.problems import Problem
 from reconciler.loop.passes import Preview
-from reconciler.web.plans import KINDS, problem_document, revision_reference, summary
+from reconciler.web.plans import problem_document, revision_reference
 
 
 def preview_record(preview: Preview, before: MonthlyCost, after: MonthlyCost) -> Record:

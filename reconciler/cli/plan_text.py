@@ -5,24 +5,11 @@ Secrets appear by name only, because a plan holds nothing else. What will not be
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import assert_never
 
 from rich.text import Text
 
-from reconciler.core.actions import (
-    Action,
-    AllocateAddress,
-    Create,
-    CreateApp,
-    Destroy,
-    DestroyApp,
-    FieldChange,
-    Plan,
-    SetSecrets,
-    Start,
-    Stop,
-    Update,
-)
+from reconciler.core.action_words import summary as words
+from reconciler.core.actions import Action, CreateApp, DestroyApp, FieldChange, Plan, Update
 from reconciler.core.cost import PRICES_AS_OF, MonthlyCost
 
 LONGEST_VALUE = 100
@@ -69,36 +56,12 @@ def _server_lines(server: str, actions: list[Action]) -> Iterator[Text]:
     sign = _sign(actions)
     yield Text.assemble((f"  {sign} ", _STYLES[sign]), (server, "bold"))
     for action in actions:
-        yield Text.assemble("      ", _describe(action), (f"  ({action.reason})", "dim"))
+        yield Text.assemble("      ", words(action), (f"  ({action.reason})", "dim"))
         if isinstance(action, Update):
             yield from map(_change_line, action.changes)
 
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red"}
-
-
-def _describe(action: Action) -> str:  # noqa: PLR0911 - One line for each kind of action is the clearest form.
-    match action:
-        case CreateApp():
-            return f"create app {action.app} in its own network"
-        case AllocateAddress():
-            return "allocate a private address"
-        case SetSecrets():
-            return f"set secrets {', '.join(action.names)}" if action.names else "unset all secrets"
-        case Create():
-            return f"create machine {action.machine.name} in {action.machine.region}"
-        case Update():
-            return f"update machine {action.machine.name} in place"
-        case Start():
-            return f"start machine {action.machine_id}"
-        case Stop():
-            return f"stop machine {action.machine_id}"
-        case Destroy():
-            return f"destroy machine {action.machine_name}"
-        case DestroyApp():
-            return f"destroy app {action.app} with its machines and secrets"
-        case _:
-            assert_never(action)
 
 
 def _change_line(change: FieldChange) -> Text:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import assert_never
 
+from reconciler.core.action_words import KINDS
 from reconciler.core.actions import Pass, Plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import Revision, ServerStatus
@@ -24,7 +25,7 @@ from reconciler.loop.progress import (
     ServerRemoved,
     WarningsChanged,
 )
-from reconciler.web.plans import KINDS, problem_document, revision_reference
+from reconciler.web.plans import problem_document, revision_reference
 
 Record = dict[str, object]
 Print = Callable[[str], None]

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from reconciler.cli.plan_text import summary as plan_summary
 from reconciler.cli.problems import problem_text
+from reconciler.core.action_words import summary as action_summary
 from reconciler.core.problems import Problem
 from reconciler.core.types import OutcomeKind, ServerState, ServerStatus
 from reconciler.loop.progress import (
@@ -24,7 +25,6 @@ from reconciler.loop.progress import (
     ServerRemoved,
     WarningsChanged,
 )
-from reconciler.web.plans import summary as action_summary
 
 STATE_STYLES: Final = {
     ServerState.PENDING: "dim",

@@ -1,24 +1,10 @@
 """From plans and passes to documents. Pure."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, assert_never
+from collections.abc import Sequence
+from typing import Final
 
-from reconciler.core.actions import (
-    Action,
-    AllocateAddress,
-    Create,
-    CreateApp,
-    Destroy,
-    DestroyApp,
-    FieldChange,
-    Outcome,
-    Pass,
-    Plan,
-    SetSecrets,
-    Start,
-    Stop,
-    Update,
-)
+from reconciler.core.action_words import KINDS, summary
+from reconciler.core.actions import Action, FieldChange, Outcome, Pass, Plan, Update
 from reconciler.core.problems import Problem
 from reconciler.core.types import OutcomeKind, Revision
 from reconciler.web.documents import (
@@ -82,47 +68,6 @@ def pass_document(finished: Pass) -> PassDocument:
         held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in held],
         unchanged=list(plan.unchanged) if plan else [],
     )
-
-
-def summary(action: Action) -> str:
-    """What an action does, in words, with the thing it is done to. Names of secrets, never values."""
-    match action:
-        case CreateApp():
-            words = f"create app {action.app} in a network of its own"
-        case AllocateAddress():
-            words = f"give {action.app} its private address"
-        case SetSecrets():
-            names = ", ".join(action.names) or "none"
-            words = f"set the secrets of {action.app}: {names}"
-        case Create():
-            words = f"create machine {action.machine.name} in {action.machine.region}"
-        case Update():
-            words = f"update machine {action.machine.name} ({action.machine_id})"
-        case Start():
-            words = f"start machine {action.machine_id}"
-        case Stop():
-            words = f"stop machine {action.machine_id}"
-        case Destroy():
-            words = f"destroy machine {action.machine_name} ({action.machine_id})"
-        case DestroyApp():
-            words = f"destroy app {action.app}"
-        case _:
-            assert_never(action)
-    return words
-
-
-KINDS: Final[Mapping[type[Action], str]] = {
-    CreateApp: "create-app",
-    AllocateAddress: "allocate-address",
-    SetSecrets: "set-secrets",
-    Create: "create",
-    Update: "update",
-    Start: "start",
-    Stop: "stop",
-    Destroy: "destroy",
-    DestroyApp: "destroy-app",
-}
-"""The word for each action in the API."""
 
 
 def _actions(plan: Plan, outcomes: Sequence[Outcome]) -> list[ActionDocument]:

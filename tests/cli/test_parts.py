@@ -294,4 +294,4 @@ def test_a_declared_secret_is_never_part_of_a_plan() -> None:
     secret = SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True)
     desired = resolve(replace(SPEC, secrets=(secret,)), runner_image="runner:1", secret_digests={"TOKEN": "d"})
     snapshot = Snapshot(fleet="acme", revision=REVISION, desired=(desired,), observation=Observation())
-    assert "set secrets TOKEN" in text_of(plan(snapshot))
+    assert "set the secrets of acme-time: TOKEN" in text_of(plan(snapshot))

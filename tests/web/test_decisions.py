@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.action_words import KINDS, summary
 from reconciler.core.actions import Action, Pass, Start, Stop
 from reconciler.core.types import OutcomeKind, ServerState, ServerStatus, Trigger
 from reconciler.web.appearance import OUTCOMES, STATES, age
 from reconciler.web.fleets import transitions
-from reconciler.web.plans import KINDS, summary
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Literal, TypedDict, Unpack
 
 import anyio
 import click
@@ -11,17 +12,41 @@ import click
 from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.signals import until_told_to_stop
-from reconciler.engine import Engine, EngineSettings, run_engine
-from reconciler.engine.settings import RateLimits
+from reconciler.engine import Engine, EngineSettings, Simulation, run_engine
 
 DEFAULT_PORT = 4280
 """Where Fly serves its own API inside a private network."""
 
 
+class Options(TypedDict):
+    port: int
+    proxy_port: int
+    runtime: Literal["process", "simulated"]
+    clock: Literal["running", "standing"]
+    control: bool
+    state_dir: Path
+    token: str
+    as_json: bool
+
+
 @click.command("engine")
 @click.option("--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes any.")
 @click.option("--proxy-port", type=click.IntRange(0, 65535), default=0, help="The Flycast stand-in; 0 takes any.")
-@click.option("--runtime", type=click.Choice(["process"]), default="process", show_default=True, expose_value=False)
+@click.option(
+    "--runtime",
+    type=click.Choice(["process", "simulated"]),
+    default="process",
+    show_default=True,
+    help="Real processes, or machines that are only a state, by the thousand.",
+)
+@click.option(
+    "--clock",
+    type=click.Choice(["running", "standing"]),
+    default="running",
+    show_default=True,
+    help="Of a simulation; one that stands is advanced through /_engine/clock.",
+)
+@click.option("--control", is_flag=True, help="Serve /_engine/: injected faults, the clock, the simulation's script.")
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -32,29 +57,41 @@ DEFAULT_PORT = 4280
 @click.option("--token", envvar="FLY_API_TOKEN", default="", help="What clients must present; made up if not given.")
 @AS_JSON
 @debug
-def command(*, port: int, proxy_port: int, state_dir: Path, token: str, as_json: bool) -> None:
-    """Serve a Machines API whose machines are processes on this computer.
+def command(**options: Unpack[Options]) -> None:
+    """Serve a Machines API whose machines are processes on this computer, or simulated.
 
     Point a client at it: FLY_FLAPS_BASE_URL for flyctl and fly-go, CATWALK_FLY_API_URL for Catwalk. Requests to the
     proxy with `Host: APP.flycast` reach the machines of APP.
     """
+    anyio.run(_serve, options, backend_options={"use_uvloop": True})
+
+
+def _settings(options: Options) -> EngineSettings:
     environment = dict(os.environ)
-    settings = EngineSettings(
-        state_dir=state_dir,
-        token=token or token_urlsafe(32),
-        api_port=port,
-        proxy_port=proxy_port,
+    return EngineSettings(
+        state_dir=options["state_dir"],
+        token=options["token"] or token_urlsafe(32),
+        api_port=options["port"],
+        proxy_port=options["proxy_port"],
         images={RUNNER_IMAGE_NAME: runner_command()},
         base_environment=machine_environment(environment),
         cache_dir=package_cache(environment),
-        rate_limits=RateLimits(),
+        control=options["control"],
     )
-    anyio.run(_serve, settings, as_json, not token, backend_options={"use_uvloop": True})
 
 
-async def _serve(settings: EngineSettings, as_json: bool, show_token: bool) -> None:
-    async with run_engine(settings) as engine:
-        _introduce(engine, as_json=as_json, show_token=show_token)
+def _simulation(options: Options) -> Simulation | None:
+    """Raises: click.UsageError: real processes cannot live in a time that stands still."""
+    if options["runtime"] == "simulated":
+        return Simulation(running=options["clock"] == "running")
+    if options["clock"] == "standing":
+        raise click.UsageError("--clock standing needs --runtime simulated")
+    return None
+
+
+async def _serve(options: Options) -> None:
+    async with run_engine(_settings(options), simulation=_simulation(options)) as engine:
+        _introduce(engine, as_json=options["as_json"], show_token=not options["token"])
         await until_told_to_stop()
 
 

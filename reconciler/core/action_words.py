@@ -1,0 +1,61 @@
+"""Actions in words: for plans in a terminal, on a page, and in JSON.
+
+One place for all of them, so that a person who reads a plan finds the same words on the page of the revision.
+"""
+
+from collections.abc import Mapping
+from typing import Final, assert_never
+
+from reconciler.core.actions import (
+    Action,
+    AllocateAddress,
+    Create,
+    CreateApp,
+    Destroy,
+    DestroyApp,
+    SetSecrets,
+    Start,
+    Stop,
+    Update,
+)
+
+
+def summary(action: Action) -> str:
+    """What an action does, in words, with the thing it is done to. Names of secrets, never values."""
+    match action:
+        case CreateApp():
+            words = f"create app {action.app} in a network of its own"
+        case AllocateAddress():
+            words = f"give {action.app} its private address"
+        case SetSecrets():
+            names = ", ".join(action.names) or "none"
+            words = f"set the secrets of {action.app}: {names}"
+        case Create():
+            words = f"create machine {action.machine.name} in {action.machine.region}"
+        case Update():
+            words = f"update machine {action.machine.name} ({action.machine_id})"
+        case Start():
+            words = f"start machine {action.machine_id}"
+        case Stop():
+            words = f"stop machine {action.machine_id}"
+        case Destroy():
+            words = f"destroy machine {action.machine_name} ({action.machine_id})"
+        case DestroyApp():
+            words = f"destroy app {action.app}"
+        case _:
+            assert_never(action)
+    return words
+
+
+KINDS: Final[Mapping[type[Action], str]] = {
+    CreateApp: "create-app",
+    AllocateAddress: "allocate-address",
+    SetSecrets: "set-secrets",
+    Create: "create",
+    Update: "update",
+    Start: "start",
+    Stop: "stop",
+    Destroy: "destroy",
+    DestroyApp: "destroy-app",
+}
+"""The word for each action in the API."""
