@@ -25,6 +25,7 @@ from reconciler.engine.api.organizations import OrganizationRoutes
 from reconciler.engine.api.platform import PlatformRoutes
 from reconciler.engine.api.router import MachinesApi
 from reconciler.engine.api.secrets import SecretRoutes
+from reconciler.engine.api.tokens import TokenRoutes
 from reconciler.engine.api.waits import WaitRoutes
 from reconciler.engine.clock import Clock, SystemClock
 from reconciler.engine.control import ControlRoutes
@@ -227,6 +228,7 @@ async def _api(desk: Desk, store: Store, ground: _Ground) -> MachinesApi:
         SecretRoutes(desk, await _digest_key(store)),
         OrganizationRoutes(desk),
         PlatformRoutes(desk),
+        TokenRoutes(desk),
         LogRoutes(desk),
     ]
     if desk.settings.control and ground.steering is not None:

@@ -128,6 +128,13 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeployToken:
+    digest: str
+    """SHA-256 of the token, in hexadecimal; the token itself is known to its holder only."""
+    expires_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     id: str
     number: int
@@ -139,6 +146,7 @@ class App:
     secrets: Mapping[str, Secret] = field(default_factory=dict[str, Secret])
     secrets_version: int = 0
     addresses: tuple[Address, ...] = ()
+    deploy_tokens: tuple[DeployToken, ...] = ()
 
 
 class CheckStatus(StrEnum):

@@ -11,6 +11,10 @@ class Timings:
 
     prepare_s: float = 0.0
     """How long a machine made with `skip_launch` stays `created` and refuses to start (about 9 s on Fly)."""
+    replication_lag_s: float = 0.0
+    """How long a new app or machine is a 404 to a caller without the affinity cookie (up to about 60 s on Fly)."""
+    list_lag_s: float = 0.0
+    """How long a new machine is missing from lists; the cookie lifts this for its app, never for the organization."""
     start_s: float = 0.0
     """How long a machine is `starting` before its command is started."""
     startup_check_interval_s: float = 0.25
@@ -57,6 +61,8 @@ class EngineSettings:
     """Made with mode 0700; holds app secrets. One engine at a time."""
     token: str = field(repr=False)
     """What clients must present, as `FlyV1 TOKEN` or `Bearer TOKEN`."""
+    readonly_token: str = field(default="", repr=False)
+    """A second token, which reads everything and changes nothing. Deploy tokens are made through the API."""
     api_port: int = 0
     """0 lets the system choose."""
     proxy_port: int = 0

@@ -1,5 +1,6 @@
 """Apps and their addresses: the service whose errors come in the `message` envelope."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from reconciler.engine import identifiers, refusals
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
-from reconciler.engine.api.lookup import Desk
+from reconciler.engine.api.lookup import AFFINITY_COOKIE, Desk
 from reconciler.engine.clock import rfc3339
 from reconciler.engine.config import Model
 from reconciler.engine.records import Address, App, State
@@ -56,7 +57,8 @@ class AppRoutes:
 
     async def list(self, request: ApiRequest) -> Answer:
         slug = request.one("org_slug")
-        apps = [self._json(app) for app in self._inventory.apps() if app.organization == slug]
+        found = (app for app in self._inventory.apps() if app.organization == slug)
+        apps = [self._json(app) for app in found if self._desk.is_listed(app.created_ns, request)]
         return Answer(body={"total_apps": len(apps), "apps": apps})
 
     async def create(self, request: ApiRequest) -> Answer:
@@ -68,7 +70,11 @@ class AppRoutes:
             known = self._new(name, wanted)
             self._inventory.put_app(known)
             await self._inventory.settle()
-        return Answer(status=201, body={"id": known.id, "created_at": known.created_ns // 1_000_000})
+        if request.flag("wait"):
+            await self._desk.clock.wait(asyncio.Event(), self._desk.settings.timings.replication_lag_s)
+        body = {"id": known.id, "created_at": known.created_ns // 1_000_000}
+        cookie = f"{AFFINITY_COOKIE}={identifiers.nonce()}; Path=/v1/apps/{known.name}; HttpOnly"
+        return Answer(status=201, body=body, headers={"set-cookie": cookie})
 
     def _known(self, key: str, name: str) -> App | None:
         """The app that an earlier call with the same idempotency key made."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -14,6 +15,28 @@ from reconciler.engine.refusals import Service
 M = TypeVar("M", bound=Model)
 
 
+class Scope(StrEnum):
+    """What a token is for."""
+
+    ORGANIZATION = "organization"
+    READER = "reader"
+    """Reads everything, changes nothing."""
+    APP = "app"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the token of a request allows."""
+
+    scope: Scope
+    app: str = ""
+    """The only app, for a token of that scope."""
+
+
+NOBODY = Grant(scope=Scope.READER)
+"""Who asks a public route."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiRequest:
     method: str
@@ -23,6 +46,7 @@ class ApiRequest:
     headers: Mapping[str, str] = field(repr=False)
     """Lower-case names; the last of several wins."""
     body: bytes = field(repr=False)
+    grant: Grant = NOBODY
 
     def one(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
@@ -61,6 +85,8 @@ class Answer:
     status: int = 200
     body: object = None
     """Any JSON value; None sends no body."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Lower-case names."""
 
     def encoded(self) -> bytes:
         return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reconciler.engine import refusals
 from reconciler.engine.api.exchange import ApiRequest
-from reconciler.engine.clock import Clock
+from reconciler.engine.clock import NANOSECONDS, Clock
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.keeper import Keeper
 from reconciler.engine.logbook import LogBook
@@ -13,6 +13,15 @@ from reconciler.engine.records import App, Machine
 from reconciler.engine.settings import EngineSettings
 
 LEASE_HEADER = "fly-machine-lease-nonce"
+
+
+AFFINITY_COOKIE = "fly_flaps_affinity"
+"""Leads a caller to the node that its app was made on, which has seen every write (fly-go `flaps/flaps.go`)."""
+
+
+def has_affinity(request: ApiRequest) -> bool:
+    cookies = (pair.partition("=") for pair in request.headers.get("cookie", "").split(";"))
+    return any(name.strip() == AFFINITY_COOKIE and value for name, _, value in cookies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class Desk:
     def app(self, request: ApiRequest) -> App:
         """Raises: Refusal: 404."""
         app = self.inventory.app(request.path["app"])
-        if app is None:
+        if app is None or not self._has_arrived(app.created_ns, request):
             raise refusals.app_not_found()
         return app
 
@@ -37,9 +46,19 @@ class Desk:
         """Raises: Refusal: 404, for the app or for the machine."""
         app = self.app(request)
         machine = self.inventory.machine(request.path["machine"])
-        if machine is None or machine.app != app.name:
+        if machine is None or machine.app != app.name or not self._has_arrived(machine.created_ns, request):
             raise refusals.machine_not_found()
         return machine
+
+    def is_listed(self, created_ns: int, request: ApiRequest) -> bool:
+        """Whether a list shows an app or a machine yet: lists lag behind more than other reads."""
+        old_ns = self.clock.now_ns() - int(self.settings.timings.list_lag_s * NANOSECONDS)
+        return created_ns <= old_ns or has_affinity(request)
+
+    def _has_arrived(self, created_ns: int, request: ApiRequest) -> bool:
+        """Whether the node that is asked knows of something: at once the one it was made on, later every other."""
+        old_ns = self.clock.now_ns() - int(self.settings.timings.replication_lag_s * NANOSECONDS)
+        return created_ns <= old_ns or has_affinity(request)
 
     def leased_machine(self, request: ApiRequest) -> Machine:
         """A machine that the caller may change: nobody else holds a lease on it.

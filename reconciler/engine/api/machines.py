@@ -56,7 +56,8 @@ class MachineRoutes:
 
     async def list(self, request: ApiRequest) -> Answer:
         app = self._desk.app(request)
-        wanted = filter(_filter(request), self._inventory.machines_of(app.name))
+        listed = (one for one in self._inventory.machines_of(app.name) if self._desk.is_listed(one.created_ns, request))
+        wanted = filter(_filter(request), listed)
         if request.flag("summary"):
             return Answer(body=[summary_json(machine) for machine in wanted])
         return Answer(body=[machine_json(machine, self._inventory) for machine in wanted])

@@ -48,6 +48,7 @@ class OrganizationRoutes:
         states, regions = request.words("state"), request.words("region")
         return (
             self._inventory.app(machine.app) is not None
+            and self._desk.is_listed(machine.created_ns, request)
             and (request.flag("include_deleted") or machine.state is not State.DESTROYED)
             and (not states or machine.state in states)
             and (not regions or machine.region in regions)

@@ -1,4 +1,4 @@
-"""What belongs to no app: regions and the present token."""
+"""What belongs to no app: the regions."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,6 @@ class PlatformRoutes:
 
     def routes(self) -> Iterable[Route]:
         yield Route(method="GET", template="/v1/platform/regions", handler=self.regions, public=True)
-        yield Route(method="GET", template="/v1/tokens/current", handler=self.token)
 
     async def regions(self, _request: ApiRequest) -> Answer:
         """Capital letters as on the wire, where the OpenAPI document has small ones."""
@@ -41,16 +40,3 @@ class PlatformRoutes:
             for code, name, latitude, longitude in dict.fromkeys(places)
         ]
         return Answer(body={"Regions": regions, "Nearest": self._settings.region})
-
-    async def token(self, _request: ApiRequest) -> Answer:
-        organization = self._settings.organization
-        token: dict[str, object] = {
-            "token_id": "embedded",
-            "org_slug": organization,
-            "organization": organization,
-            "apps": [],
-            "user": "",
-            "restricted_to_machine": "",
-            "source_machine_id": "",
-        }
-        return Answer(body={"tokens": [token]})

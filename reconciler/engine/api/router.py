@@ -1,6 +1,5 @@
 """From bytes to a handler and back: routing, then the token, then the body, then the answer with its request id."""
 
-import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,7 +7,8 @@ from urllib.parse import parse_qsl
 import structlog
 
 from reconciler.engine import identifiers, refusals
-from reconciler.engine.api.exchange import Answer, ApiRequest, Route
+from reconciler.engine.api.exchange import NOBODY, Answer, ApiRequest, Grant, Route
+from reconciler.engine.api.grants import Grants
 from reconciler.engine.api.lookup import Desk
 from reconciler.engine.api.rates import RateGate
 from reconciler.engine.refusals import Refusal
@@ -31,7 +31,7 @@ class MachinesApi:
     """The ASGI application."""
 
     def __init__(self, routes: Iterable[Route], desk: Desk) -> None:
-        self._token = bare_token(desk.settings.token)
+        self._grants = Grants(desk.settings, desk.inventory, desk.clock)
         self._clock = desk.clock
         self._settings = desk.settings
         self._rates = RateGate(desk.settings.rate_limits, desk.clock)
@@ -48,7 +48,7 @@ class MachinesApi:
             return
         route, variables = matched
         answer = await self._answer(route, variables, scope, receive)
-        headers = {} if answer.body is None else {"content-type": JSON}
+        headers = {**answer.headers, **({} if answer.body is None else {"content-type": JSON})}
         if answer.status == 401:
             headers["www-authenticate"] = REALM
         await self._send(send, answer.status, answer.encoded(), headers)
@@ -64,8 +64,7 @@ class MachinesApi:
     async def _answer(self, route: Route, variables: Mapping[str, str], scope: Message, receive: Receive) -> Answer:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            if not route.public and not self._authentic(headers.get("authorization", "")):
-                raise refusals.unauthorized(route.service)
+            grant = self._grant(route, headers)
             if route.changes and not self._settings.boot:
                 raise refusals.read_only()
             request = ApiRequest(
@@ -74,7 +73,9 @@ class MachinesApi:
                 query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
                 headers=headers,
                 body=await _body(receive),
+                grant=grant,
             )
+            self._grants.require(grant, route, variables.get("app", ""))
             self._rates.admit(route, request)
             return await route.handler(request)
         except Refusal as refusal:
@@ -84,8 +85,13 @@ class MachinesApi:
             log.exception("request-failed", route=route.template, method=route.method)
             return Answer(status=500, body={route.service.value: "unknown: internal error of the engine"})
 
-    def _authentic(self, authorization: str) -> bool:
-        return hmac.compare_digest(bare_token(authorization).encode(), self._token.encode())
+    def _grant(self, route: Route, headers: Mapping[str, str]) -> Grant:
+        if route.public:
+            return NOBODY
+        grant = self._grants.of(headers.get("authorization", ""))
+        if grant is None:
+            raise refusals.unauthorized(route.service)
+        return grant
 
     async def _send(self, send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         fields = {
@@ -103,14 +109,6 @@ class MachinesApi:
 
 def _has(query: bytes, name: str) -> bool:
     return not name or any(key == name for key, _ in parse_qsl(query.decode("latin-1")))
-
-
-def bare_token(text: str) -> str:
-    """A token without its scheme: `FlyV1 T`, `Bearer T` and `Bearer FlyV1 T` all mean T.
-
-    `Bearer FlyV1fm2_…`, without the space, keeps its `FlyV1` and so is another token: the live API refuses it too.
-    """
-    return text.strip().removeprefix("Bearer ").removeprefix("FlyV1 ").strip()
 
 
 async def _body(receive: Receive) -> bytes:
