@@ -82,7 +82,7 @@ class TextProgress:
 
     def _refuse(self, event: RevisionRefused) -> None:
         commit = event.revision.short if event.revision else "the source"
-        stays = f"{event.in_force.short} stays in force" if event.in_force else "nothing is changed"
+        stays = f"{event.in_force.short} stays in force" if event.in_force else "waiting for a commit that mends it"
         self._say("fleet", "refused", f"{commit} cannot be used; {stays}", "red")
         for problem in event.problems:
             self._console.print(problem_text(problem), soft_wrap=True)

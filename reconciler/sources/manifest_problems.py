@@ -54,10 +54,25 @@ def shape_problems(document: Document, errors: Sequence[ErrorDetails]) -> Iterat
             yield _bad_key(document, path[:-1], error)
         elif error["type"] == "extra_forbidden":
             yield _unknown_key(document, path)
-        elif error["type"] == "missing":
+        elif error["type"] == "missing" and not _is_misspelt(path, errors):
             yield from _missing(document, path)
+        elif error["type"] == "missing":
+            continue  # The misspelt key beside it is reported, and correcting that brings this one.
         else:
             yield _bad_value(document, path, error)
+
+
+def _is_misspelt(path: Path, errors: Sequence[ErrorDetails]) -> bool:
+    """Whether an unknown key in the same place is most like the missing one."""
+    unknown = (
+        error["loc"] for error in errors if error["type"] == "extra_forbidden" and error["loc"][:-1] == path[:-1]
+    )
+    return any(_near_key(other) == path[-1] for other in unknown)
+
+
+def _near_key(path: Path) -> str:
+    near = get_close_matches(str(path[-1]).lower(), allowed_keys(path[:-1]), n=1)
+    return near[0] if near else ""
 
 
 def _bad_key(document: Document, path: Path, error: ErrorDetails) -> Problem:
@@ -84,8 +99,8 @@ def _unknown_key(document: Document, path: Path) -> Problem:
             server=server,
         )
     allowed = allowed_keys(path[:-1])
-    near = get_close_matches(key.lower(), allowed, n=1)
-    hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(f'`{name}`' for name in allowed)}"
+    near = _near_key(path)
+    hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(f'`{name}`' for name in allowed)}"
     where = f" in `{key_path(path[:-1])}`" if path[:-1] else ""
     return Problem(
         code="unknown-key", message=f"the key `{key}` is unknown{where}", hint=hint, location=place, server=server

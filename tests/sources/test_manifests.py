@@ -156,6 +156,7 @@ PIN = "package: npm:x@1.0.0\n"
 ONE_PROBLEM = {
     "unknown key": (server(PIN + "arg: [x]"), "unknown-key", "6:5", "did you mean `args`?"),
     "unknown top-level key": (f"{HEAD}server: {{}}\nservers: {{}}\n", "unknown-key", "3:1", "did you mean `servers`?"),
+    "misspelt needed key": (server("pakage: npm:x@1.0.0"), "unknown-key", "5:5", "did you mean `package`?"),
     "unknown key, none near": (server(PIN + "zzz: 1"), "unknown-key", "6:5", "known here: `env`"),
     "later source": (server("git: {url: x}"), "not-supported-yet", "5:5", "`servers.time.git` is not supported"),
     "later policy": (f"{HEAD}policy: {{}}\nservers: {{}}\n", "not-supported-yet", "3:1", "`policy` is not supported"),

@@ -91,6 +91,8 @@ def _show(fleet: FleetDocument, *, running: bool) -> None:
     console.print(_headline(fleet, running=running), soft_wrap=True)
     for problem in fleet.problems:
         console.print(_problem_line(problem), soft_wrap=True)
+    if not fleet.servers:
+        return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("server", "state", "since", "tools", "package"):
         table.add_column(column, no_wrap=column != "package", overflow="fold")
