@@ -198,7 +198,8 @@ class Document:
             self._validate(body.operation, body.shape, response.json())
 
     def _judge_refusal(self, operation: Operation, response: httpx.Response) -> None:
-        if response.headers.get("content-type", "").startswith("text/plain"):
+        if not response.content or response.headers.get("content-type", "").startswith("text/plain"):
+            # Some 409s have no body, and some of the platform's texts are no JSON (fly.md 7.2).
             return
         found = response.json()
         self._validate(operation.name, REFUSAL, found)

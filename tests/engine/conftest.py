@@ -1,7 +1,6 @@
 """An engine for each test, a client that validates every answer, and a clock that is moved by hand."""
 
 import asyncio
-import json
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,78 +11,22 @@ from typing import Any
 
 import anyio
 import httpx
-import jsonschema
 import psutil
 import pytest
 
 from reconciler.engine import Engine, EngineSettings, Timings, run_engine
+from tests.contract.openapi import OPENAPI, Document
 
 PROGRAM = Path(__file__).with_name("machine_program.py")
 TOKEN = "fm2_" + "dG9rZW4"
-OPENAPI = Path(__file__).resolve().parents[3] / "shared" / "data" / "machines-openapi.json"
 PAUSE_S = 0.02
 """Between two looks at something that no event tells of."""
 IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deviation:
-    """A place where the live API, and so the engine, differs from its own document."""
-
-    place: str
-    """A pattern for the JSON path of the answer."""
-    reason: str
-
-
-DEVIATIONS = (
-    Deviation(
-        place=r"\$(\[\d+\])?(\.config|\[\d+\]\.user_config|\.user_config)\.services\[\d+\]\.autostop",
-        reason="off and stop read back as booleans (the document has a string)",
-    ),
-)
-"""The lease envelope and the capital letters of the regions deviate too, but the document demands no field there, so
-its validation lets them pass; test_openapi.py states both."""
-
-
-class Document:
-    """The official OpenAPI document, as a judge of answers."""
-
-    def __init__(self, path: Path) -> None:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        self.components = document["components"]
-        self.judged: set[str] = set()
-        self.operations: list[tuple[re.Pattern[str], str, dict[str, Any]]] = []
-        for template, methods in document["paths"].items():
-            pattern = re.compile("/v1" + re.sub(r"\{[^}]+\}", "[^/]+", template))
-            for method, operation in methods.items():
-                if isinstance(operation, dict) and "responses" in operation:
-                    self.operations.append((pattern, method.upper(), operation))
-
-    def judge(self, response: httpx.Response) -> None:
-        request = response.request
-        for pattern, method, operation in self.operations:
-            if method == request.method and pattern.fullmatch(request.url.path):
-                self._judge(operation, response)
-                return
-        assert response.status_code == 404 or request.url.path.startswith("/api/v1/"), "an answer nobody documents"
-
-    def _judge(self, operation: dict[str, Any], response: httpx.Response) -> None:
-        described = operation["responses"].get(str(response.status_code), {}).get("content", {})
-        if not described or not response.content:
-            return
-        schema = {**next(iter(described.values()))["schema"], "components": self.components}
-        errors = [
-            error
-            for error in jsonschema.Draft202012Validator(schema).iter_errors(response.json())
-            if not any(re.fullmatch(deviation.place, error.json_path) for deviation in DEVIATIONS)
-        ]
-        assert not errors, f"{operation['operationId']}: {errors[0].json_path}: {errors[0].message}"
-        self.judged.add(operation["operationId"])
-
-
 @pytest.fixture(scope="session")
 def document() -> Document | None:
-    return Document(OPENAPI) if OPENAPI.is_file() else None
+    return Document() if OPENAPI.is_file() else None
 
 
 @dataclass(slots=True)
