@@ -2,7 +2,7 @@
 
 Reading is as forgiving and as strict as the platform: unknown keys are dropped without a word, wrong types are refused,
 defaults are filled in, so that what is read back differs from what was sent in the documented ways (`autostop` as a
-boolean, `init` and `dns` as `{}`). What the engine cannot run (volumes, containers) is refused, never ignored.
+boolean, `init` and `dns` as `{}`). What the engine cannot run (containers, schedules) is refused, never ignored.
 """
 
 import base64
@@ -179,6 +179,24 @@ class File(Model):
         return self
 
 
+class Mount(Model):
+    volume: Annotated[str, Field(min_length=1)]
+    """The id of a volume of the app; a name alone would leave open which one."""
+    path: Annotated[Text, Field(pattern=r"^/[^\x00]*[^\x00/]$")]
+    name: str | None = None
+    size_gb: int | None = None
+    encrypted: bool | None = None
+    add_size_gb: int | None = None
+    extend_threshold_percent: int | None = None
+    size_gb_limit: int | None = None
+
+    @model_validator(mode="after")
+    def inside(self) -> Self:
+        if ".." in self.path.split("/"):
+            raise ValueError("path must not contain ..")
+        return self
+
+
 class MachineConfig(Model):
     image: str = Field(min_length=1)
     init: Init = Init()
@@ -191,6 +209,7 @@ class MachineConfig(Model):
     metadata: Mapping[str, str] | None = None
     auto_destroy: bool | None = None
     files: tuple[File, ...] | None = Field(default=None, strict=False)
+    mounts: tuple[Mount, ...] | None = Field(default=None, max_length=1, strict=False)
     dns: Mapping[str, object] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -198,7 +217,7 @@ class MachineConfig(Model):
     def _runnable(cls, value: object) -> object:
         """Refuses what would silently not happen."""
         if isinstance(value, Mapping):
-            for name in ("mounts", "containers", "processes", "schedule", "standbys"):
+            for name in ("containers", "processes", "schedule", "standbys"):
                 if value.get(name):  # pyright: ignore[reportUnknownMemberType] - untyped JSON, narrowed by the models.
                     raise ValueError(type_error.format(name=name))
         return value  # pyright: ignore[reportUnknownVariableType] - untyped JSON, narrowed by the models.

@@ -26,6 +26,7 @@ from reconciler.engine.api.platform import PlatformRoutes
 from reconciler.engine.api.router import MachinesApi
 from reconciler.engine.api.secrets import SecretRoutes
 from reconciler.engine.api.tokens import TokenRoutes
+from reconciler.engine.api.volumes import VolumeRoutes
 from reconciler.engine.api.waits import WaitRoutes
 from reconciler.engine.clock import Clock, SystemClock
 from reconciler.engine.control import ControlRoutes
@@ -81,6 +82,7 @@ def process_runtime(settings: EngineSettings, tasks: asyncio.TaskGroup) -> Runti
     process_settings = ProcessSettings(
         host=settings.host,
         machines_dir=settings.state_dir / "machines",
+        volumes_dir=settings.state_dir / "volumes",
         cache_dir=cache_dir.resolve(),
         images=settings.images,
     )
@@ -228,6 +230,7 @@ async def _api(desk: Desk, store: Store, ground: _Ground) -> MachinesApi:
         SecretRoutes(desk, await _digest_key(store)),
         OrganizationRoutes(desk),
         PlatformRoutes(desk),
+        VolumeRoutes(desk),
         TokenRoutes(desk),
         LogRoutes(desk),
     ]

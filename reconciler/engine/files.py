@@ -1,4 +1,4 @@
-"""The files that a configuration puts into a machine, with their contents as bytes.
+"""The files and volumes that a configuration puts into a machine.
 
 The machine's directory stands for its root: `/etc/app.json` is `etc/app.json` in the directory that the command starts
 in. Contents come from the configuration or from an app secret, base64 in both (OpenAPI document, `fly.File`).
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from reconciler.engine.config import File
 from reconciler.engine.records import App, Machine
-from reconciler.engine.runtime import PlacedFile
+from reconciler.engine.runtime import PlacedFile, PlacedVolume
 from reconciler.errors import EnvironmentFault
 
 DEFAULT_MODE = 0o644
@@ -19,6 +19,12 @@ DEFAULT_MODE = 0o644
 def files_of(machine: Machine, app: App) -> tuple[PlacedFile, ...]:
     """Raises: EnvironmentFault: a secret that a file is made of does not exist or is no base64."""
     return tuple(_placed(machine, app))
+
+
+def volumes_of(machine: Machine) -> tuple[PlacedVolume, ...]:
+    return tuple(
+        PlacedVolume(path=mount.path.lstrip("/"), volume_id=mount.volume) for mount in machine.config.mounts or ()
+    )
 
 
 def _placed(machine: Machine, app: App) -> Iterator[PlacedFile]:

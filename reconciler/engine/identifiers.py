@@ -1,7 +1,8 @@
 """The ids that the platform hands out, in their real shapes: a client that parses one finds what it would find there.
 
 Shapes from Fly's API: machine ids are 14 hexadecimal digits, versions and events are ULIDs, lease nonces 12 hexadecimal
-digits, request ids a ULID and a region, addresses of the private network start with `fdaa:`.
+digits, volumes `vol_` and 16 letters or digits, request ids a ULID and a region, addresses of the private network start
+with `fdaa:`.
 """
 
 import secrets
@@ -13,6 +14,10 @@ NOUNS = ("bird", "brook", "dawn", "field", "fire", "glade", "leaf", "moon", "pin
 
 def machine_id() -> str:
     return secrets.token_hex(7)
+
+
+def volume_id() -> str:
+    return "vol_" + "".join(secrets.choice(CROCKFORD).lower() for _ in range(16))
 
 
 def nonce() -> str:

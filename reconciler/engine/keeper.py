@@ -17,7 +17,7 @@ from reconciler.engine import durations, images, restarts
 from reconciler.engine.checking import Checker
 from reconciler.engine.clock import NANOSECONDS, Clock
 from reconciler.engine.environment import environment_of
-from reconciler.engine.files import files_of
+from reconciler.engine.files import files_of, volumes_of
 from reconciler.engine.history import exit_recorded, turned, with_event
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.logbook import LogBook, Origin
@@ -157,7 +157,8 @@ class Keeper:
         return machine is None or machine.state is State.DESTROYED or at_rest(machine)
 
     async def _rest(self, machine: Machine, tended: _Tended) -> None:
-        if machine.state is State.CREATED and await self._clock.wait(tended.alarm, self._timings.prepare_s):
+        pause_s = {State.CREATED: self._timings.prepare_s, State.REPLACING: self._timings.replace_s}
+        if machine.state in pause_s and await self._clock.wait(tended.alarm, pause_s[machine.state]):
             return
         if not at_rest(machine):
             self._turn(machine.id, State.STOPPED)
@@ -217,6 +218,7 @@ class Keeper:
             write=lambda line: self._around.logs.write(origin, line),
             ended=tended.alarm.set,
             files=files_of(machine, app),
+            volumes=volumes_of(machine),
         )
         run = await self._runtime.start(order)
         self._runs[machine.id] = run

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.engine import identifiers, refusals
+from reconciler.engine import identifiers, refusals, volumes
 from reconciler.engine.clock import NANOSECONDS, Clock, rfc3339
 from reconciler.engine.config import CreateMachine, UpdateMachine
 from reconciler.engine.history import turned, with_event, with_version
@@ -36,12 +36,13 @@ class Operations:
         """A new machine, which boots by itself unless `skip_launch`.
 
         Raises:
-            Refusal: the image is unknown, or a live machine has that name.
+            Refusal: the image is unknown, a live machine has that name, or its volume cannot be attached.
         """
         self.inventory.forget_destroyed(self.settings.timings.destroyed_kept_s)
         self._require_image(wanted.config.image)
         name = wanted.name or identifiers.machine_name()
         self._require_free_name(app, name)
+        volumes.require_mountable(self.inventory, app, wanted.config, self._region(wanted))
         now_ns = self.clock.now_ns()
         machine = self._blank(app, name, wanted, now_ns)
         machine = with_version(machine, Version(id=machine.instance_id, config=wanted.config))
@@ -57,7 +58,7 @@ class Operations:
             id=identifiers.machine_id(),
             app=app.name,
             name=name,
-            region=(wanted.region or self.settings.region).partition(",")[0].strip(),
+            region=self._region(wanted),
             instance_id=identifiers.ulid(now_ns),
             private_ip=identifiers.private_ip(),
             config=wanted.config,
@@ -74,13 +75,15 @@ class Operations:
         """Replaces the whole configuration by a new version; a running machine is restarted with it.
 
         Raises:
-            Refusal: it is being destroyed, `current_version` is another, or the image is unknown.
+            Refusal: it is being destroyed, `current_version` is another, the image is unknown, or volumes
+                are attached or detached.
         """
         if machine.state in LEAVING:
             raise refusals.failed_precondition(f"unable to update machine from current state: '{machine.state}'")
         if wanted.current_version and wanted.current_version != machine.instance_id:
             raise refusals.version_changed()
         self._require_image(wanted.config.image)
+        volumes.require_same_mounts(machine, wanted.config)
         now_ns = self.clock.now_ns()
         updated = with_version(machine, Version(id=identifiers.ulid(now_ns), config=wanted.config))
         updated = turned(updated, State.REPLACING, goal=Goal.REST if wanted.skip_launch else Goal.RUN)
@@ -202,6 +205,10 @@ class Operations:
         lease = self.lease_of(machine)
         if lease and lease.nonce != nonce:
             raise refusals.lease_held(machine.id, lease.owner, rfc3339(lease.expires_ns))
+
+    def _region(self, wanted: CreateMachine) -> str:
+        """The first of a list, which is the one that is tried first."""
+        return (wanted.region or self.settings.region).partition(",")[0].strip()
 
     def _halt(self, machine: Machine) -> Halt:
         return halt_of(machine, self.settings.timings)

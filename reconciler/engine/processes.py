@@ -21,7 +21,6 @@ from reconciler.engine.records import Exit
 from reconciler.engine.runtime import (
     ExecOrder,
     Executed,
-    PlacedFile,
     Probe,
     ProbeAnswer,
     ProcessFigure,
@@ -39,6 +38,7 @@ FLUSH_S = 2.0
 class ProcessSettings:
     host: str
     machines_dir: Path
+    volumes_dir: Path
     cache_dir: Path
     images: Mapping[str, tuple[str, ...]]
 
@@ -59,7 +59,7 @@ class ProcessRuntime:
         port = self._ports.take()
         try:
             workdir = self._settings.machines_dir / order.machine_id
-            await asyncio.to_thread(_furnish, workdir, order.files)
+            await asyncio.to_thread(_furnish, workdir, order, self._settings.volumes_dir)
             command = Command(workdir=workdir, argv=self._command(order, workdir, port), environment=order.environment)
             pipes = await asyncio.to_thread(spawn, command)
         except OSError as error:
@@ -104,11 +104,17 @@ def _filled(word: str, places: Mapping[str, str]) -> str:
     return word
 
 
-def _furnish(root: Path, files: tuple[PlacedFile, ...]) -> None:
+def _furnish(root: Path, order: RunOrder, volumes_dir: Path) -> None:
     """The root of a machine starts with every run as the configuration wants it, as a root file system does."""
     rmtree(root, ignore_errors=True)
     root.mkdir(mode=0o700, parents=True)
-    for file in files:
+    for volume in order.volumes:
+        target = volumes_dir / volume.volume_id
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = root / volume.path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target, target_is_directory=True)
+    for file in order.files:
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)

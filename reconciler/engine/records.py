@@ -128,6 +128,20 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    id: str
+    name: str
+    region: str
+    size_gb: int
+    encrypted: bool
+    fstype: str
+    snapshot_retention: int
+    """Days."""
+    auto_backup_enabled: bool
+    created_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeployToken:
     digest: str
     """SHA-256 of the token, in hexadecimal; the token itself is known to its holder only."""
@@ -147,6 +161,7 @@ class App:
     secrets_version: int = 0
     addresses: tuple[Address, ...] = ()
     deploy_tokens: tuple[DeployToken, ...] = ()
+    volumes: tuple[Volume, ...] = ()
 
 
 class CheckStatus(StrEnum):

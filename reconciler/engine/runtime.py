@@ -21,6 +21,13 @@ class PlacedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedVolume:
+    path: str
+    """Relative to the machine's directory."""
+    volume_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrder:
     """What to run, and whom to tell."""
 
@@ -37,6 +44,7 @@ class RunOrder:
     """Called once, after the last line, when `exit` of the run is set."""
     files: tuple[PlacedFile, ...] = ()
     """Written before the command starts."""
+    volumes: tuple[PlacedVolume, ...] = ()
 
 
 class ProbeKind(StrEnum):

@@ -11,6 +11,8 @@ class Timings:
 
     prepare_s: float = 0.0
     """How long a machine made with `skip_launch` stays `created` and refuses to start (about 9 s on Fly)."""
+    replace_s: float = 0.0
+    """How long a machine updated at rest is `replacing` and refuses to start (about 3.5 s on Fly)."""
     replication_lag_s: float = 0.0
     """How long a new app or machine is a 404 to a caller without the affinity cookie (up to about 60 s on Fly)."""
     list_lag_s: float = 0.0

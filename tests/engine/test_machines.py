@@ -55,7 +55,7 @@ async def test_a_name_that_a_live_machine_has_is_refused_with_its_id(bench):
         ({"image": "catwalk-runner", "guest": {"cpus": 1, "memory_mb": 100}}, "invalid memory size"),
         ({"image": "catwalk-runner", "guest": {"cpus": 3, "memory_mb": 1024}}, "invalid CPU count"),
         ({"image": "catwalk-runner", "env": {"A": "b\0c"}}, "config.env.A"),
-        ({"image": "catwalk-runner", "mounts": [{"volume": "vol_1", "path": "/d"}]}, "config.mounts"),
+        ({"image": "catwalk-runner", "mounts": [{"name": "data", "path": "/d"}]}, "config.mounts"),
         ({"image": "catwalk-runner", "stop_config": {"timeout": "soon"}}, "invalid duration"),
     ],
     ids=["no-image", "unknown-image", "type", "memory", "cpus", "nul", "mounts", "duration"],

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from reconciler.engine import identifiers, refusals
+from reconciler.engine import identifiers, refusals, volumes
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import AFFINITY_COOKIE, Desk
 from reconciler.engine.clock import rfc3339
@@ -118,6 +118,7 @@ class AppRoutes:
                 self._desk.operations.destroy(machine, force=True)
         self._desk.logs.forget(app.name)
         await self._inventory.settle()
+        await asyncio.to_thread(volumes.remove, self._desk.settings.state_dir, [volume.id for volume in app.volumes])
         return Answer(status=202)
 
     def _json(self, app: App) -> dict[str, object]:
@@ -131,7 +132,7 @@ class AppRoutes:
             "status": "deployed" if machines else "pending",
             "network": app.network,
             "machine_count": len(machines),
-            "volume_count": 0,
+            "volume_count": len(app.volumes),
             "organization": {"name": app.organization, "slug": app.organization, "internal_numeric_id": 1},
         }
 

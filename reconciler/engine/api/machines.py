@@ -7,7 +7,7 @@ from typing import Literal
 from reconciler.engine import durations
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import Desk
-from reconciler.engine.api.rendering import event_json, machine_json, summary_json
+from reconciler.engine.api.rendering import event_json, lease_overview, machine_json, summary_json
 from reconciler.engine.config import CreateMachine, Duration, Model, StopSignal, UpdateMachine
 from reconciler.engine.keeper import Halt, halt_of
 from reconciler.engine.records import Machine, State
@@ -60,7 +60,12 @@ class MachineRoutes:
         wanted = filter(_filter(request), listed)
         if request.flag("summary"):
             return Answer(body=[summary_json(machine) for machine in wanted])
-        return Answer(body=[machine_json(machine, self._inventory) for machine in wanted])
+        return Answer(body=[self._listed(machine, leases=request.flag("include_leases")) for machine in wanted])
+
+    def _listed(self, machine: Machine, *, leases: bool) -> dict[str, object]:
+        rendered = machine_json(machine, self._inventory)
+        lease = self._operations.lease_of(machine) if leases else None
+        return {**rendered, "lease": lease_overview(lease)} if lease else rendered
 
     async def create(self, request: ApiRequest) -> Answer:
         app = self._desk.app(request)

@@ -60,6 +60,15 @@ def event_json(event: Event) -> dict[str, object]:
     return {**rendered, "request": event.request} if event.request else rendered
 
 
+def lease_overview(lease: Lease) -> dict[str, object]:
+    """What a list with `include_leases` shows; never the nonce."""
+    return {
+        "owner": lease.owner,
+        "expires_at": lease.expires_ns // NANOSECONDS,
+        "description": lease.description,
+    }
+
+
 def lease_json(machine: Machine, lease: Lease, *, with_nonce: bool) -> dict[str, object]:
     """The envelope that the live API and fly-go use; the OpenAPI document shows the inner object alone."""
     data: dict[str, object] = {
