@@ -41,7 +41,9 @@ from reconciler.engine.operations import Operations
 from reconciler.engine.ports import listen
 from reconciler.engine.processes import ProcessRuntime, ProcessSettings
 from reconciler.engine.proxy.candidates import Candidates
+from reconciler.engine.proxy.carrier import Carrier
 from reconciler.engine.proxy.destinations import Destinations
+from reconciler.engine.proxy.loads import Loads
 from reconciler.engine.proxy.server import ProxyServer
 from reconciler.engine.proxy.upstreams import Upstreams
 from reconciler.engine.runtime import Runtime
@@ -189,7 +191,8 @@ async def _assembled(ground: _Ground) -> AsyncGenerator[Engine]:
         inventory=inventory, operations=operations, keeper=keeper, logs=around.logs, clock=clock, settings=settings
     )
     api = await _api(desk, store, ground)
-    proxy = _proxy(desk, tasks)
+    carrier = _carrier(desk)
+    proxy = ProxyServer(carrier, tasks)
     async with AsyncExitStack() as doors:
         api_socket = doors.enter_context(listen(settings.host, settings.api_port, "the Machines API"))
         proxy_socket = doors.enter_context(listen(settings.host, settings.proxy_port, "the Flycast stand-in"))
@@ -239,20 +242,22 @@ async def _api(desk: Desk, store: Store, ground: _Ground) -> MachinesApi:
     return MachinesApi([route for group in groups for route in group.routes()], desk)
 
 
-def _proxy(desk: Desk, tasks: asyncio.TaskGroup) -> ProxyServer:
-    settings, clock = desk.settings, desk.clock
-    candidates = Candidates(inventory=desk.inventory, clock=clock, wake_s=settings.timings.wake_s)
+def _carrier(desk: Desk) -> Carrier:
+    settings, clock, wake_s = desk.settings, desk.clock, desk.settings.timings.wake_s
+    loads = Loads(desk.inventory, clock)
     destinations = Destinations(
         inventory=desk.inventory,
         keeper=desk.keeper,
         operations=desk.operations,
-        candidates=candidates,
+        candidates=Candidates(inventory=desk.inventory, clock=clock, loads=loads, wake_s=wake_s),
+        loads=loads,
         clock=clock,
         logs=desk.logs,
         region=settings.region,
-        wake_s=settings.timings.wake_s,
+        wake_s=wake_s,
+        queue_s=settings.timings.queue_s,
     )
-    return ProxyServer(destinations, Upstreams(settings.host, clock), clock, tasks)
+    return Carrier(destinations=destinations, upstreams=Upstreams(settings.host, clock), clock=clock)
 
 
 async def _digest_key(store: Store) -> bytes:

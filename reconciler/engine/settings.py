@@ -28,6 +28,8 @@ class Timings:
     backoff_limit_s: float = 8.0
     wake_s: float = 60.0
     """How long the proxy holds a request for a machine that is coming up."""
+    queue_s: float = 10.0
+    """How long the proxy holds a request while every machine is at its hard limit."""
     destroyed_kept_s: float = 600.0
     """How long a destroyed machine still answers as `destroyed`."""
     shutdown_s: float = 8.0

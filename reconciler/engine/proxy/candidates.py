@@ -1,19 +1,18 @@
-"""The machines of an app as the routing decision sees them, and the requests that each is busy with."""
+"""The machines of an app as the routing decision and the autostop loop see them."""
 
-from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reconciler.engine.checking import checks_of
 from reconciler.engine.clock import NANOSECONDS, Clock
 from reconciler.engine.inventory import Inventory
-from reconciler.engine.proxy.routing import Candidate, Readiness
+from reconciler.engine.proxy.loads import Loads
+from reconciler.engine.proxy.routing import Candidate, Limits, Readiness
 from reconciler.engine.records import CheckStatus, Goal, Machine, State
 
 FACTS_KEPT = 4096
 HOPELESS_EXITS = 2
 """After more exits than this in the restart window, a request no longer waits for the next start."""
+ASLEEP = frozenset({State.STOPPED, State.SUSPENDED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,37 +21,43 @@ class _Facts:
 
     checks: tuple[str, ...]
     autostart: bool
+    limits: Limits
+    counts_connections: bool
 
 
 class Candidates:
-    def __init__(self, *, inventory: Inventory, clock: Clock, wake_s: float) -> None:
+    def __init__(self, *, inventory: Inventory, clock: Clock, loads: Loads, wake_s: float) -> None:
         self._inventory = inventory
         self._clock = clock
+        self._loads = loads
         self._wake_s = wake_s
         self._facts: dict[str, _Facts] = {}
-        self._load: Counter[str] = Counter()
 
-    def of(self, app: str) -> list[Candidate]:
+    def of(self, app: str, attached: str = "") -> list[Candidate]:
+        """The app's machines now; `attached` is the one that the caller's own connection counts for already."""
         return [
-            Candidate(machine_id=machine.id, readiness=self._readiness(machine), load=self._load[machine.id])
+            self.candidate(machine, attached)
             for machine in self._inventory.machines_of(app)
             if machine.state is not State.DESTROYED
         ]
 
-    @contextmanager
-    def busy(self, machine_id: str) -> Generator[None]:
-        """Counts one request under way."""
-        self._load[machine_id] += 1
-        try:
-            yield
-        finally:
-            self._load[machine_id] -= 1
-            if not self._load[machine_id]:
-                del self._load[machine_id]
+    def candidate(self, machine: Machine, attached: str = "") -> Candidate:
+        return Candidate(
+            machine_id=machine.id,
+            readiness=self._readiness(machine),
+            load=self._load(machine, attached),
+            limits=self._known(machine).limits,
+            region=machine.region,
+        )
 
     def is_young(self, machine: Machine) -> bool:
         """Whether it started so recently that not listening yet is no fault."""
         return self._clock.now_ns() - machine.started_ns < self._wake_s * NANOSECONDS
+
+    def _load(self, machine: Machine, attached: str) -> int:
+        if self._known(machine).counts_connections:
+            return self._loads.connections(machine.id) - (machine.id == attached)
+        return self._loads.requests(machine.id)
 
     def _readiness(self, machine: Machine) -> Readiness:
         if machine.cordoned or machine.goal is Goal.GONE:
@@ -66,8 +71,7 @@ class Candidates:
     def _resting(self, machine: Machine) -> Readiness:
         if not self._known(machine).autostart or machine.state is State.FAILED:
             return Readiness.OUT
-        # One that is just being stopped can be woken once it has.
-        return Readiness.ASLEEP if machine.state in {State.STOPPED, State.SUSPENDED} else Readiness.COMING
+        return Readiness.ASLEEP if machine.state in ASLEEP else Readiness.LEAVING
 
     def _checked(self, machine: Machine) -> Readiness:
         results = self._inventory.checks(machine.id)
@@ -86,7 +90,15 @@ class Candidates:
 
 
 def _facts(machine: Machine) -> _Facts:
+    services = machine.config.services or ()
+    concurrency = next((service.concurrency for service in services if service.concurrency), None)
+    soft = concurrency.soft_limit if concurrency else None
     return _Facts(
         checks=tuple(check.name for check in checks_of(machine.config) if check.routes),
-        autostart=any(service.autostart for service in machine.config.services or ()),
+        autostart=any(service.autostart for service in services),
+        limits=Limits(
+            soft=soft if soft is not None else Limits().soft, hard=concurrency.hard_limit if concurrency else None
+        ),
+        # Connections are what Fly counts where a service does not say.
+        counts_connections=concurrency is None or concurrency.type != "requests",
     )

@@ -26,12 +26,20 @@ OURS = frozenset(
         b"fly-request-id",
         b"fly-force-instance-id",
         b"fly-prefer-instance-id",
+        b"fly-force-region",
+        b"fly-prefer-region",
+        b"fly-preferred-instance-unavailable",
+        b"fly-replay-src",
+        b"fly-replay-failed",
         b"x-forwarded-for",
         b"x-forwarded-port",
         b"x-forwarded-proto",
+        b"x-forwarded-ssl",
+        b"via",
     }
 )
 """Fields that the proxy says itself, so that a caller cannot say them to a machine."""
+VIA = b"1.1 fly.io"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,24 +62,32 @@ def end_to_end(head: Head) -> Headers:
     return [(key, value) for key, value in head.headers if key not in HOP_BY_HOP and key not in named]
 
 
-def request_bytes(head: Head, caller: Caller, request_id: bytes, unavailable: bytes = b"") -> bytes:
-    """The request as the machine gets it. `X-Forwarded-For` is appended to, `Fly-Client-IP` overwritten, as on Fly."""
-    forwarded = [value for key, value in head.headers if key == b"x-forwarded-for"]
+def request_bytes(head: Head, caller: Caller, request_id: bytes, told: Headers) -> bytes:
+    """The request as the machine gets it (Fly docs, "Request headers").
+
+    `X-Forwarded-For` and `Via` are appended to, `Fly-Client-IP` is overwritten. `told` is what else the proxy has to
+    say to the machine.
+    """
     fields = [(key, value) for key, value in end_to_end(head) if key not in OURS]
     fields += [
         (b"fly-client-ip", caller.ip),
         (b"fly-forwarded-port", caller.port),
         (b"fly-region", caller.region),
         (b"fly-request-id", request_id),
-        (b"x-forwarded-for", b", ".join([*forwarded, caller.ip])),
+        (b"x-forwarded-for", _appended(head, b"x-forwarded-for", caller.ip)),
         (b"x-forwarded-port", caller.port),
         (b"x-forwarded-proto", b"http"),
+        (b"x-forwarded-ssl", b"off"),
+        (b"via", _appended(head, b"via", VIA)),
+        *told,
     ]
-    if unavailable:
-        fields.append((b"fly-preferred-instance-unavailable", unavailable))
     if is_chunked(head):
         fields.append((b"transfer-encoding", b"chunked"))
     return _joined(b"%b %b HTTP/1.1" % (head.method, head.target), fields)
+
+
+def _appended(head: Head, name: bytes, value: bytes) -> bytes:
+    return b", ".join([*(known for key, known in head.headers if key == name), value])
 
 
 def response_bytes(head: Head, *, chunked: bool, close: bool, request_id: bytes) -> bytes:

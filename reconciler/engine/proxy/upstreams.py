@@ -1,10 +1,10 @@
 """Connections to machines, kept for a moment after use: a local proxy should not cost a handshake for each call."""
 
 import asyncio
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.engine.clock import NANOSECONDS, Clock
+from reconciler.engine.proxy.destinations import Destination
 from reconciler.engine.proxy.messages import ResponseReader
 
 IDLE_S = 2.0
@@ -26,36 +26,58 @@ class Upstream:
         self.writer.transport.abort()
 
 
+@dataclass(slots=True, kw_only=True)
+class _Idle:
+    """The unused connections to one run of a machine."""
+
+    run: int
+    upstreams: list[Upstream] = field(default_factory=list["Upstream"])
+
+    def discard(self) -> None:
+        for upstream in self.upstreams:
+            upstream.discard()
+        self.upstreams.clear()
+
+
 class Upstreams:
     def __init__(self, host: str, clock: Clock) -> None:
         self._host = host
         self._clock = clock
-        self._idle: defaultdict[int, list[Upstream]] = defaultdict(list)
+        self._idle: dict[str, _Idle] = {}
 
-    async def take(self, port: int) -> Upstream:
+    async def take(self, destination: Destination) -> Upstream:
         """A connection that nobody else uses.
 
         Raises:
             OSError: the machine does not accept one.
             TimeoutError: not within `CONNECT_S`.
         """
-        kept = self._idle.get(port)
+        kept = self._kept(destination).upstreams
         while kept:
             upstream = kept.pop()
             if self._fresh(upstream):
                 return upstream
             upstream.discard()
         async with asyncio.timeout(CONNECT_S):
-            reader, writer = await asyncio.open_connection(self._host, port)
+            reader, writer = await asyncio.open_connection(self._host, destination.port)
         return Upstream(reader=reader, writer=writer, responses=ResponseReader(reader))
 
-    def give_back(self, port: int, upstream: Upstream) -> None:
-        kept = self._idle[port]
-        if len(kept) >= IDLE_LIMIT:
+    def give_back(self, destination: Destination, upstream: Upstream) -> None:
+        idle = self._idle.get(destination.machine_id)
+        if idle is None or idle.run != destination.run or len(idle.upstreams) >= IDLE_LIMIT:
             upstream.discard()
             return
         upstream.idle_since_ns = self._clock.now_ns()
-        kept.append(upstream)
+        idle.upstreams.append(upstream)
+
+    def _kept(self, destination: Destination) -> _Idle:
+        """What is kept for this run. What is left of an earlier one leads nowhere."""
+        idle = self._idle.get(destination.machine_id)
+        if idle is None or idle.run != destination.run:
+            if idle is not None:
+                idle.discard()
+            idle = self._idle[destination.machine_id] = _Idle(run=destination.run)
+        return idle
 
     def _fresh(self, upstream: Upstream) -> bool:
         idle_ns = self._clock.now_ns() - upstream.idle_since_ns
@@ -63,7 +85,6 @@ class Upstreams:
         return not closed and idle_ns < IDLE_S * NANOSECONDS
 
     def close(self) -> None:
-        for kept in self._idle.values():
-            for upstream in kept:
-                upstream.discard()
+        for idle in self._idle.values():
+            idle.discard()
         self._idle.clear()
