@@ -170,6 +170,7 @@ class Wire:
     async def _answer(self, engine: httpx.AsyncClient, exchange: Exchange, cut: Cut | Instead | None) -> httpx.Response:
         if isinstance(cut, Instead):
             return httpx.Response(cut.status, content=cut.body)
+        engine.cookies.clear()  # The cookies are the client's: the wire keeps none.
         answer = await engine.request(
             exchange.method, exchange.path, headers=_forwarded(exchange.headers), content=exchange.body
         )

@@ -49,6 +49,7 @@ SECTIONS = {
     "7.4": "Create idempotency",
     "7.5": "Leases",
     "8.1": "Autostop and autostart",
+    "8.2": "Suspend",
     "10": "Logs",
     "15.A.1": "Must match: routes, content types, request ids, error envelopes",
     "15.A.2": "Must match: tokens",
@@ -90,7 +91,6 @@ WITHOUT_CASE = {
     "17.5": "behaviour of the proxy, which is not reached from outside on Fly; the engine's is a test of the engine",
     "17.6": "behaviour of the proxy; the engine has no idle timeout, so a case could only wait for nothing",
     "17.7": "behaviour of the proxy; the engine's choice is a test of the engine, Fly's loop takes minutes",
-    "17.11": "needs a second token; the API only makes one on Fly",
     "17.14": "no behaviour of an API",
     "17.17": "NATS is not the Machines API; Catwalk reads logs over HTTP",
 }

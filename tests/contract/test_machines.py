@@ -189,3 +189,37 @@ async def test_the_organization_lists_the_machines_of_all_apps_in_pages(target):
         return marked and {machine["name"] for machine in found} == names
 
     assert await target.eventually(all_pages)
+
+
+@source("fly.md 4.2", "fly.md 13.17")
+async def test_a_command_that_fails_is_200_with_its_exit_code(target):
+    made = await target.started()
+    command = ["/bin/sh", "-c", "echo out; echo err >&2; exit 3"]
+    answer = await target.post(f"{target.path(made)}/exec", {"command": command, "timeout": 10})
+    said = answer.json()
+    assert (answer.status_code, said["exit_code"], said["stdout"].strip(), said["stderr"].strip()) == (
+        200,
+        3,
+        "out",
+        "err",
+    )
+
+
+@source("fly.md 8.2", "fly.md 4.2", "fly.md 6.1")
+async def test_a_suspended_machine_starts_again_at_the_same_version(target):
+    made = await target.started()
+    assert (await target.post(f"{target.path(made)}/suspend")).status_code == 200
+    await target.reached(made, "suspended")
+    started = await target.post(f"{target.path(made)}/start")
+    assert (started.status_code, started.json()["previous_state"]) == (200, "suspended")
+    assert (await target.reached(made))["instance_id"] == made["instance_id"]
+
+
+@source("fly.md 4.2")
+async def test_a_machine_is_cordoned_and_uncordoned_while_it_runs(target):
+    made = await target.started()
+    assert (await target.post(f"{target.path(made)}/cordon")).status_code == 200
+    assert (await target.show(made))["cordoned"] is True
+    assert (await target.post(f"{target.path(made)}/uncordon")).status_code == 200
+    shown = await target.show(made)
+    assert (shown.get("cordoned", False), shown["state"]) == (False, "started")

@@ -84,3 +84,16 @@ async def test_a_body_that_is_no_json_is_400_and_not_quoted(target):
     answer = await target.call("POST", "/apps/{app}/secrets", content=b'{"values": {"A": "hunter2"')
     assert answer.status_code == 400
     assert "hunter2" not in answer.text
+
+
+@source("fly.md 3", "fly.md 7.2", "fly.md 15.A.2")
+async def test_a_deploy_token_is_for_its_app_and_403_elsewhere(target):
+    other = f"{target.app}-other"
+    await target.post("/apps", {"name": other, "org_slug": target.place.organization})
+    made = await target.post("/apps/{app}/deploy_token", {"expiry": "1h"})
+    header = {"authorization": authorization(SecretValue(made.json()["token"]))}
+    statuses = [
+        (await stranger(target, "GET", f"/v1/apps/{app}/machines", **header)).status_code for app in (target.app, other)
+    ]
+    assert statuses == [200, 403]
+    assert (await target.delete(f"/apps/{other}")).status_code == 202

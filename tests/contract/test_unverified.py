@@ -54,11 +54,11 @@ async def test_a_lease_takes_its_ttl_from_the_body_or_the_query_and_answers_in_a
 
 
 @source("fly.md 17.4", "fly.md 7.5")
-@pytest.mark.parametrize("action", ["restart", "signal", "suspend", "cordon"])
+@pytest.mark.parametrize("action", ["restart", "signal", "suspend", "cordon", "exec"])
 async def test_without_the_nonce_every_other_change_is_refused_at_once(target, action):
     made = await target.started()
     await target.lease(made)
-    refused = await target.post(f"{target.path(made)}/{action}", {"signal": "SIGUSR1"})
+    refused = await target.post(f"{target.path(made)}/{action}", {"signal": "SIGUSR1", "command": ["/bin/true"]})
     assert refused.status_code == 409
     assert f"machine ID {made['id']} lease currently held by" in refused.json()["error"]
 
@@ -90,6 +90,17 @@ async def test_a_digest_is_stable_for_a_value_and_is_no_plain_hash_of_it(target)
     assert first == again != other
     hashes = {hashlib.new(name, b"one").hexdigest() for name in ("md5", "sha1", "sha256", "sha512")}
     assert not any(found.startswith(first) for found in hashes)
+
+
+@source("fly.md 17.11", "fly.md 3", "fly.md 10")
+async def test_a_deploy_token_reads_the_logs_of_its_app(target):
+    made = await target.post("/apps/{app}/deploy_token", {"expiry": "1h"})
+    header = authorization(SecretValue(made.json()["token"]))
+    async with httpx.AsyncClient(trust_env=target.place.live) as stranger:
+        answer = await stranger.get(
+            f"{target.place.logs_url}/api/v1/apps/{target.app}/logs", headers={"authorization": header}
+        )
+    assert answer.status_code == 200
 
 
 @source("fly.md 17.12", "fly.md 7.2", "fly.md 4.2")
