@@ -40,6 +40,7 @@ from reconciler.engine.logbook import LogBook
 from reconciler.engine.operations import Operations
 from reconciler.engine.ports import listen
 from reconciler.engine.processes import ProcessRuntime, ProcessSettings
+from reconciler.engine.proxy.autostop import AutostopLoop
 from reconciler.engine.proxy.candidates import Candidates
 from reconciler.engine.proxy.carrier import Carrier
 from reconciler.engine.proxy.destinations import Destinations
@@ -204,6 +205,7 @@ async def _assembled(ground: _Ground) -> AsyncGenerator[Engine]:
         served = doors.enter_context(behind_faults(api, desk, steering)) if steering else api
         if settings.boot:
             await keeper.resume()
+            doors.callback(tasks.create_task(_autostop(desk, carrier.destinations).run()).cancel)
         await doors.enter_async_context(serve_proxy(proxy, proxy_socket))
         await doors.enter_async_context(serve_api(served, api_socket, tasks))
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -258,6 +260,18 @@ def _carrier(desk: Desk) -> Carrier:
         queue_s=settings.timings.queue_s,
     )
     return Carrier(destinations=destinations, upstreams=Upstreams(settings.host, clock), clock=clock)
+
+
+def _autostop(desk: Desk, destinations: Destinations) -> AutostopLoop:
+    return AutostopLoop(
+        inventory=desk.inventory,
+        operations=desk.operations,
+        candidates=destinations.candidates,
+        loads=destinations.loads,
+        clock=desk.clock,
+        logs=desk.logs,
+        timings=desk.settings.timings,
+    )
 
 
 async def _digest_key(store: Store) -> bytes:

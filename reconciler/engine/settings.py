@@ -30,6 +30,10 @@ class Timings:
     """How long the proxy holds a request for a machine that is coming up."""
     queue_s: float = 10.0
     """How long the proxy holds a request while every machine is at its hard limit."""
+    autostop_tick_s: float = 60.0
+    """Between two passes of the autostop loop; each stops at most one machine of an app in a region."""
+    autostop_idle_s: float = 300.0
+    """How long a machine must have had nothing to do before a pass may stop it."""
     destroyed_kept_s: float = 600.0
     """How long a destroyed machine still answers as `destroyed`."""
     shutdown_s: float = 8.0
