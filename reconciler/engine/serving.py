@@ -55,6 +55,9 @@ async def serve_api(api: AsgiApp, listener: socket.socket, tasks: asyncio.TaskGr
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
     )
+    # The server's task begins later than the block, by as long as a large fleet takes to be picked up again: whoever
+    # calls meanwhile must wait in the backlog, not be refused.
+    listener.listen(BACKLOG)
     server = _QuietServer(config)
     serving = tasks.create_task(server.serve(sockets=[listener]))
     try:
