@@ -7,12 +7,13 @@ misunderstanding cannot cancel itself out.
     async with run_engine(EngineSettings(state_dir=path, token=token, images=images)) as engine:
         engine.api_url, engine.proxy_port, engine.token
 
-`EngineSettings` says how, `Timings` how fast. The API and the proxy are described in README.md beside this file.
+`EngineSettings` says how, `Timings` how fast, `RateLimits` how often. The API and the proxy are described in README.md
+beside this file.
 """
 
 from reconciler.engine.engine import Engine, run_engine
-from reconciler.engine.settings import EngineSettings, Timings
+from reconciler.engine.settings import EngineSettings, Rate, RateLimits, Timings
 from reconciler.engine.simulated import Behaviour
 from reconciler.engine.simulation import Simulation
 
-__all__ = ["Behaviour", "Engine", "EngineSettings", "Simulation", "Timings", "run_engine"]
+__all__ = ["Behaviour", "Engine", "EngineSettings", "Rate", "RateLimits", "Simulation", "Timings", "run_engine"]

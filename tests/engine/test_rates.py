@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.engine import Rate, RateLimits
 from reconciler.engine.api.rates import drawn
-from reconciler.engine.settings import Rate, RateLimits
 
 SECOND_NS = 1_000_000_000
 

@@ -12,7 +12,7 @@ import click
 from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.signals import until_told_to_stop
-from reconciler.engine import Engine, EngineSettings, Simulation, run_engine
+from reconciler.engine import Engine, EngineSettings, RateLimits, Simulation, run_engine
 
 DEFAULT_PORT = 4280
 """Where Fly serves its own API inside a private network."""
@@ -24,6 +24,7 @@ class Options(TypedDict):
     runtime: Literal["process", "simulated"]
     clock: Literal["running", "standing"]
     control: bool
+    rate_limits: bool
     state_dir: Path
     token: str
     as_json: bool
@@ -47,6 +48,7 @@ class Options(TypedDict):
     help="Of a simulation; one that stands is advanced through /_engine/clock.",
 )
 @click.option("--control", is_flag=True, help="Serve /_engine/: injected faults, the clock, the simulation's script.")
+@click.option("--rate-limits/--no-rate-limits", default=True, show_default=True, help="Answer 429 where Fly would.")
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -77,6 +79,7 @@ def _settings(options: Options) -> EngineSettings:
         base_environment=machine_environment(environment),
         cache_dir=package_cache(environment),
         control=options["control"],
+        rate_limits=RateLimits() if options["rate_limits"] else None,
     )
 
 
