@@ -63,13 +63,14 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    send_logs_to_stderr(verbose="--debug" in arguments)
+    sys.exit(run(arguments))
 
 
 def run(arguments: list[str]) -> int:
     """Runs one command line and gives its exit code."""
     debug = "--debug" in arguments
-    send_logs_to_stderr(verbose=debug)
     try:
         result: object = cli.main(args=arguments, prog_name="catwalk", standalone_mode=False)
     except click.ClickException as error:
