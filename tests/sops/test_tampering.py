@@ -95,7 +95,7 @@ MUTATIONS = {
     ),
     "mac_only_encrypted toggled": (_toggle, None),
     "the wrapped key truncated": (
-        lambda text: re.sub(r"(?m)^ +[A-Za-z0-9+/=]{10,}\n(?= +-----END)", "", text),
+        lambda text: re.sub(r"(?m)^ +[A-Za-z0-9+/=]+\n(?= +-----END)", "", text),
         Tampered,
     ),
     "the wrapped key replaced by noise": (lambda text: text.replace("YWdlLWVuY3J5", "YWdlLWVuY3J6"), Tampered),
