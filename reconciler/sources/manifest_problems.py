@@ -139,7 +139,7 @@ def _explanation(path: Path, error: ErrorDetails) -> tuple[str, str, str]:
     if "text" in context:
         return kind, *_custom_text(error)
     if _is_secret(path):
-        return "unencrypted-secret", "is not encrypted", "encrypt the value with `catwalk secrets set` and replace it"
+        return "unencrypted-secret", "is not encrypted", "encrypt the file with `sops encrypt --in-place`"
     if value is None:
         return "empty-value", "has no value", "give it one, or remove the key"
     if kind == "string_type":

@@ -129,7 +129,7 @@ def _sops_problems(server: ReadServer) -> Iterator[Problem]:
     inline = [name for name, value in server.written.secrets.items() if value is not None]
     if inline and not server.manifest.sops:
         message = "the file holds encrypted values and no `sops` block, so that nothing can decrypt them"
-        hint = "restore the block from git, or encrypt again with `catwalk secrets set`"
+        hint = "restore the block from git, or encrypt the file again with `sops encrypt --in-place`"
         place = server.document.place((*server.path, "secrets", inline[0]))
         yield server.problem("missing-sops-block", message, hint, place)
 

@@ -178,7 +178,7 @@ def _no_manifest() -> Problem:
     return Problem(
         code="no-manifest",
         message=f"there is no {MANIFEST_NAME}, so that nothing says which servers to run",
-        hint="write and commit one (`catwalk init`), or follow the directory that holds it",
+        hint="write and commit one, as in examples/quickstart, or name the directory that holds it",
     )
 
 

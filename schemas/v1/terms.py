@@ -173,7 +173,7 @@ def _check_encrypted(value: str) -> str:
         raise _refuse(
             "unencrypted-secret",
             "is not encrypted",
-            "treat the value as leaked and replace it; encrypt with `catwalk secrets set`, or leave the value empty "
+            "treat the value as leaked and replace it; encrypt the file with `sops`, or leave the value empty "
             "and keep it in a file of its own",
         )
     return value

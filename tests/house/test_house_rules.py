@@ -116,3 +116,12 @@ def test_the_example_is_valid_and_its_key_opens_it() -> None:
     assert run(["validate", "--offline", str(example)]) == 0
     manifests = read_manifests({"catwalk.yaml": (example / "catwalk.yaml").read_bytes()})
     assert {spec.name for spec in manifests.specs} == {"everything", "memory", "time"}
+
+
+def test_no_message_sends_a_person_to_a_command_that_does_not_exist() -> None:
+    named = {
+        (str(path.relative_to(ROOT)), command)
+        for path in [*modules(), *tracked("*.md")]
+        for command in re.findall(r"`(?:uv run )?catwalk ([a-z]+)", path.read_text(encoding="utf-8"))
+    }
+    assert not [(file, command) for file, command in sorted(named) if command not in SUBCOMMANDS]

@@ -109,8 +109,7 @@ def _file_version(filename: str) -> str:
 
 
 def _html_versions(name: str, page: Page) -> set[str]:
-    # Imported when such a mirror is met: the library costs a second, and every command would pay it.
-    from pypi_simple import ProjectPage, UnsupportedRepoVersionError  # noqa: PLC0415
+    from pypi_simple import ProjectPage, UnsupportedRepoVersionError  # noqa: PLC0415 - A second, for rare mirrors.
 
     try:
         project = ProjectPage.from_html(name, page.body, base_url=page.url)
