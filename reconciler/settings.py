@@ -1,7 +1,8 @@
 """The settings of one Catwalk process, read once from the environment and handed down as values.
 
-Every variable of the contract has a field here; a `CATWALK_` variable that has none is refused, because a setting that
-is misspelt and silently ignored costs an evening. Credentials are held as `SecretValue` and never printed.
+A `CATWALK_` variable that the contract does not know is refused, because a setting that is misspelt and silently
+ignored costs an evening. The GitHub App and the webhook secret are known and not read yet: what they serve is not
+built. Credentials are held as `SecretValue` and never printed.
 """
 
 from collections.abc import Mapping
@@ -49,7 +50,7 @@ class Settings:
     fly_logs_url: str = DEFAULT_FLY_LOGS_URL
     """`CATWALK_FLY_LOGS_URL`: the log service without `/api/v1`."""
     repo_url: str = ""
-    """`CATWALK_REPO_URL`: the source repository; https, ssh or a local path."""
+    """`CATWALK_REPO_URL`: the repository on GitHub whose commits `catwalk apply` writes statuses to."""
     branch: str = ""
     """`CATWALK_BRANCH`: the branch to follow; empty follows the repository's own."""
     state_dir: Path | None = None

@@ -8,17 +8,16 @@ Subcommands are imported when they are called, so that `catwalk --version` does 
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Final, cast
+from typing import Final
 
 import click
 from rich.console import Console
 
 from reconciler.cli.log_output import send_logs_to_stderr
 from reconciler.cli.problems import exit_code, print_problems
-from reconciler.core.problems import Problem, Remedy
-from reconciler.errors import CatwalkError, InvalidManifests
+from reconciler.loop.faults import crashed, problems_of
 
 INTERRUPTED: Final = 130
 """What shells give for a program that Ctrl-C ended."""
@@ -76,9 +75,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - The edge of the process: nothing above it would explain anything.
         return _explain(error, debug=debug)
@@ -87,31 +84,10 @@ def run(arguments: list[str]) -> int:
 
 def _explain(error: Exception, *, debug: bool) -> int:
     """Shows what went wrong; the traceback only with `--debug`."""
-    leaves = list(_leaves(error))
-    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
-        return INTERRUPTED
     if debug:
         traceback.print_exception(error)
-    problems = [problem for leaf in leaves for problem in _problems(leaf)]
+    problems = problems_of(error)
     print_problems(problems, Console(stderr=True))
+    if crashed(problems) and not debug:
+        click.echo("  run it again with --debug to see where", err=True)
     return max(exit_code(problem) for problem in problems)
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """The errors inside (nested) groups, which is how task groups report."""
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        for inner in group.exceptions:
-            yield from _leaves(inner)
-    else:
-        yield error
-
-
-def _problems(error: BaseException) -> tuple[Problem, ...]:
-    if isinstance(error, InvalidManifests):
-        return error.problems
-    if isinstance(error, CatwalkError):
-        return (error.problem,)
-    # The text of an unknown error is not shown: nobody has redacted it.
-    message = f"Catwalk itself failed with {type(error).__name__}"
-    return (Problem(code="internal", message=message, remedy=Remedy.REPORT, hint="run it again with --debug"),)

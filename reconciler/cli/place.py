@@ -28,10 +28,6 @@ class Place:
     state_dir: Path
 
     @property
-    def database_url(self) -> str:
-        return f"sqlite:///{self.state_dir / 'catwalk.db'}"
-
-    @property
     def engine_dir(self) -> Path:
         return self.state_dir / "engine"
 

@@ -7,6 +7,7 @@ code, and its message and arguments are never shown or logged.
 
 import traceback
 from collections.abc import Iterator
+from typing import cast
 
 from reconciler.core.problems import Problem, Remedy
 from reconciler.errors import CatwalkError, InvalidManifests
@@ -21,16 +22,22 @@ def problems_of(error: Exception) -> tuple[Problem, ...]:
 
 
 def _problems(error: BaseException) -> Iterator[Problem]:
-    match error:
-        case BaseExceptionGroup():
-            for member in error.exceptions:  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-                yield from _problems(member)  # pyright: ignore[reportUnknownArgumentType]
-        case InvalidManifests():
-            yield from error.problems
-        case CatwalkError():
-            yield error.problem
-        case _:
-            yield _crash(error)
+    if isinstance(error, InvalidManifests):
+        yield from error.problems
+    elif isinstance(error, CatwalkError):
+        yield error.problem
+    elif not (members := _members(error)):
+        yield _crash(error)
+    else:
+        for member in members:
+            yield from _problems(member)
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """What a group holds, which is never nothing; empty for an exception that is no group."""
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def _crash(error: BaseException) -> Problem:
@@ -50,10 +57,7 @@ def _place(error: BaseException) -> str:
 def stack_of(error: BaseException) -> str:
     """The frames of a traceback without the exception's own text and without values of variables, for the log."""
     own = "".join(traceback.format_tb(error.__traceback__))
-    if not isinstance(error, BaseExceptionGroup):
-        return own
-    members: tuple[BaseException, ...] = error.exceptions  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return "\n".join([own, *(f"{type(member).__name__}:\n{stack_of(member)}" for member in members)])
+    return "\n".join([own, *(f"{type(member).__name__}:\n{stack_of(member)}" for member in _members(error))])
 
 
 def crashed(problems: tuple[Problem, ...]) -> bool:
