@@ -84,6 +84,28 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cordon:
+    """Takes a machine out of the proxy's rotation; calls in flight end. What is cordoned can still be destroyed."""
+
+    server: str
+    app: str
+    machine_id: str
+    machine_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncordon:
+    """Puts a machine back into the proxy's rotation."""
+
+    server: str
+    app: str
+    machine_id: str
+    machine_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Destroy:
     server: str
     app: str
@@ -101,7 +123,9 @@ class DestroyApp:
     reason: str
 
 
-Action = CreateApp | AllocateAddress | SetSecrets | Create | Update | Start | Stop | Destroy | DestroyApp
+AppAction = CreateApp | AllocateAddress | SetSecrets | DestroyApp
+MachineAction = Create | Update | Start | Stop | Cordon | Uncordon | Destroy
+Action = AppAction | MachineAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +138,26 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deferred:
+    """An action that belongs to the plan and waits for something: the next stage, another server, or a time."""
+
+    action: Action
+    until: str
+    """What it waits for, in words."""
+    not_before: datetime | None = None
+    """The time it waits for, if it waits for one; else it waits for what is observed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PruneRequest:
+    """A removal above the budget, which a person may agree to by its digest."""
+
+    digest: str
+    apps: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The pure difference between desired and observed, in the order in which it is applied within each server."""
 
@@ -121,6 +165,9 @@ class Plan:
     revision: Revision
     actions: tuple[Action, ...]
     held: tuple[Held, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+    """What follows when what it waits for has come; a pass plans again then."""
+    prune: PruneRequest | None = None
     unchanged: tuple[str, ...] = ()
     """Servers that need nothing."""
     digest: str = ""

@@ -7,7 +7,7 @@ machine's metadata. Losing the key makes every digest differ once, which costs o
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from reconciler.core.secret import SecretValue
@@ -29,3 +29,8 @@ def machine_digest(config: str, region: str, secret_digests: Mapping[str, str]) 
     """The digest that a machine carries in its metadata, over all that makes it what it is."""
     parts = [config, region, *(f"{name}={secret_digests[name]}" for name in sorted(secret_digests))]
     return hashlib.sha256("\0".join(parts).encode("utf-8")).hexdigest()
+
+
+def server_digest(machine_digests: Iterable[str]) -> str:
+    """One digest for all machines that a server should have, whatever their order."""
+    return hashlib.sha256("\0".join(sorted(machine_digests)).encode("utf-8")).hexdigest()

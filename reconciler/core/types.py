@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from reconciler.core.digests import server_digest
 from reconciler.core.problems import Location, Problem
+from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.setbacks import Setback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,8 @@ class ServerSpec:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     entrypoint: str = ""
     """The executable of the package to run where it has several; empty lets the rules choose."""
+    depends_on: tuple[str, ...] = ()
+    """Servers of the same fleet that must be as desired and healthy before this one changes."""
     resolve_as_of: str = ""
     """`latest` or a date; empty resolves dependencies as of the package's publication."""
     suspended: bool = False
@@ -165,6 +170,11 @@ class DesiredServer:
 
     spec: ServerSpec
     machines: tuple[DesiredMachine, ...]
+
+    @property
+    def digest(self) -> str:
+        """Of all its machines: two servers with one digest are configured alike, secrets included."""
+        return server_digest(machine.digest for machine in self.machines)
 
     @property
     def network(self) -> str:
@@ -274,6 +284,12 @@ class Snapshot:
     """Servers that the manifest declares but that cannot be resolved now (`Problem.server`): what runs stays."""
     owned_apps: frozenset[str] = frozenset()
     """Apps that this fleet created, by the memory of earlier passes; lets an app without machines go."""
+    now: datetime | None = None
+    """The time of the observation, against which setbacks are read; without one no setback holds anything."""
+    setbacks: tuple[Setback, ...] = ()
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
+    confirmed_prunes: frozenset[str] = frozenset()
+    """Digests of removals that a person agreed to."""
 
 
 class OutcomeKind(StrEnum):

@@ -11,14 +11,18 @@ from typing import assert_never
 from reconciler.core.actions import (
     Action,
     AllocateAddress,
+    AppAction,
+    Cordon,
     Create,
     CreateApp,
     Destroy,
     DestroyApp,
+    MachineAction,
     Outcome,
     SetSecrets,
     Start,
     Stop,
+    Uncordon,
     Update,
 )
 from reconciler.core.redact import Redactor
@@ -87,13 +91,11 @@ class FlyFleet:
         return Outcome(action=action, kind=done.kind, machine_id=done.machine_id, detail=done.detail)
 
     async def _do(self, action: Action, secrets: Mapping[str, SecretValue], revision: Revision) -> Done:
-        if isinstance(action, Create | Update | Start | Stop | Destroy):
+        if isinstance(action, MachineAction):
             return await self._do_machine(action, revision)
         return await self._do_app(action, secrets)
 
-    async def _do_app(
-        self, action: CreateApp | AllocateAddress | SetSecrets | DestroyApp, secrets: Mapping[str, SecretValue]
-    ) -> Done:
+    async def _do_app(self, action: AppAction, secrets: Mapping[str, SecretValue]) -> Done:
         match action:
             case CreateApp():
                 return await app_actions.create_app(self._session, action)
@@ -106,17 +108,27 @@ class FlyFleet:
             case _:
                 assert_never(action)
 
-    async def _do_machine(self, action: Create | Update | Start | Stop | Destroy, revision: Revision) -> Done:
+    async def _do_machine(self, action: MachineAction, revision: Revision) -> Done:
         match action:
             case Create():
                 return await creation.create(self._session, action, revision)
             case Update():
                 return await updating.update(self._session, action, revision)
+            case Destroy():
+                return await orders.destroy(self._session, action)
+            case _:
+                return await self._order(action)
+
+    async def _order(self, action: Start | Stop | Cordon | Uncordon) -> Done:
+        """A change of run state or rotation: no configuration changes."""
+        match action:
             case Start():
                 return await orders.start(self._session, action)
             case Stop():
                 return await orders.stop(self._session, action)
-            case Destroy():
-                return await orders.destroy(self._session, action)
+            case Cordon():
+                return await orders.cordon(self._session, action)
+            case Uncordon():
+                return await orders.uncordon(self._session, action)
             case _:
                 assert_never(action)

@@ -202,6 +202,26 @@ async def stop(api: MachinesAPI, app: str, machine_id: str, *, signal: str, grac
     await api.tell(_order("POST", path, f"stop machine {machine_id} in app {app}", body))
 
 
+async def cordon(api: MachinesAPI, app: str, machine_id: str) -> None:
+    """Takes a machine out of the proxy's rotation; one that is out stays so. The mark is lost with an update.
+
+    Raises:
+        NotFound: it is gone.
+    """
+    path = f"{paths.machine(app, machine_id)}/cordon"
+    await api.tell(_order("POST", path, f"cordon machine {machine_id} in app {app}"))
+
+
+async def uncordon(api: MachinesAPI, app: str, machine_id: str) -> None:
+    """Puts a machine back into the proxy's rotation.
+
+    Raises:
+        NotFound: it is gone.
+    """
+    path = f"{paths.machine(app, machine_id)}/uncordon"
+    await api.tell(_order("POST", path, f"uncordon machine {machine_id} in app {app}"))
+
+
 async def destroy(api: MachinesAPI, app: str, machine_id: str) -> None:
     """Destroys a machine, also a running one.
 

@@ -1,10 +1,10 @@
-"""Starts, stops and destroys one machine.
+"""Starts, stops, cordons and destroys one machine.
 
 A stop or destroy against somebody else's lease is not refused by Fly but blocks until the lease ends, so the lease is
 looked at first. A machine is destroyed only after its mark was read, however sure the plan was.
 """
 
-from reconciler.core.actions import Destroy, Start, Stop
+from reconciler.core.actions import Cordon, Destroy, Start, Stop, Uncordon
 from reconciler.core.types import MachineState
 from reconciler.fly import errors, leases, machines, waiting
 from reconciler.fly.machines import MachineVersion
@@ -41,6 +41,36 @@ async def stop(session: Session, action: Stop) -> Done:
     target = MachineVersion(app=action.app, machine_id=entry.id, version=entry.current_version)
     stopped = await waiting.until_gone_to(session, target, MachineState.STOPPED)
     return Done(machine_id=entry.id, detail="" if stopped else "it is still stopping")
+
+
+async def cordon(session: Session, action: Cordon) -> Done:
+    """Takes a machine of ours out of rotation. One that is gone is as far out as it can be.
+
+    Raises:
+        NotOurs: it does not carry the mark of this fleet.
+    """
+    try:
+        entry = await machines.get(session.api, action.app, action.machine_id)
+        refuse_foreign(session, action.app, entry)
+        await machines.cordon(session.api, action.app, action.machine_id)
+    except errors.NotFound:
+        return Done(machine_id=action.machine_id, detail="it was gone already")
+    session.note_touched(action.app, action.machine_id)
+    return Done(machine_id=action.machine_id)
+
+
+async def uncordon(session: Session, action: Uncordon) -> Done:
+    """Puts a machine of ours back into rotation.
+
+    Raises:
+        NotOurs: it does not carry the mark of this fleet.
+        NotFound: it is gone.
+    """
+    entry = await machines.get(session.api, action.app, action.machine_id)
+    refuse_foreign(session, action.app, entry)
+    await machines.uncordon(session.api, action.app, action.machine_id)
+    session.note_touched(action.app, action.machine_id)
+    return Done(machine_id=action.machine_id)
 
 
 async def destroy(session: Session, action: Destroy) -> Done:

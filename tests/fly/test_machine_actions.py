@@ -5,7 +5,7 @@ import json
 import anyio
 import pytest
 
-from reconciler.core.actions import Create, Destroy, Start, Stop, Update
+from reconciler.core.actions import Cordon, Create, Destroy, Start, Stop, Uncordon, Update
 from reconciler.core.types import DesiredMachine, OutcomeKind
 
 APP = "/v1/apps/acme-time"
@@ -21,6 +21,8 @@ UPDATE = Update(
 )
 START = Start(server="time", app="acme-time", machine_id="m1", reason="")
 STOP = Stop(server="time", app="acme-time", machine_id="m1", reason="")
+CORDON = Cordon(server="time", app="acme-time", machine_id="m1", machine_name="time-1", reason="")
+UNCORDON = Uncordon(server="time", app="acme-time", machine_id="m1", machine_name="time-1", reason="")
 DESTROY = Destroy(server="time", app="acme-time", machine_id="m1", machine_name="time-1", reason="")
 MARK = {
     "catwalk_fleet": "acme",
@@ -430,6 +432,39 @@ async def test_a_machine_that_is_not_certainly_ours_is_never_destroyed(server, f
     assert outcome.problem is not None
     assert outcome.problem.code == code
     assert not server.calls("DELETE")
+
+
+ROTATIONS = [pytest.param(CORDON, "cordon", id="cordon"), pytest.param(UNCORDON, "uncordon", id="uncordon")]
+
+
+@pytest.mark.parametrize(("action", "verb"), ROTATIONS)
+async def test_a_machine_of_ours_is_taken_out_of_rotation_and_put_back(server, fleet, revision, action, verb):
+    server.on("GET", M1, machine())
+    server.on("POST", f"{M1}/{verb}", {"ok": True})
+    assert (await do(fleet, action, revision)).kind is OutcomeKind.APPLIED
+    assert len(server.calls("POST", f"{M1}/{verb}")) == 1
+
+
+@pytest.mark.parametrize(("answer", "code"), STRANGERS)
+@pytest.mark.parametrize("action", [CORDON, UNCORDON], ids=["cordon", "uncordon"])
+async def test_the_rotation_of_a_strangers_machine_is_left_alone(server, fleet, revision, action, answer, code):
+    server.on("GET", M1, answer)
+    outcome = await do(fleet, action, revision)
+    assert outcome.problem is not None
+    assert outcome.problem.code == code
+    assert not server.calls("POST")
+
+
+@pytest.mark.parametrize(
+    ("action", "kind"),
+    [
+        pytest.param(CORDON, OutcomeKind.APPLIED, id="cordon"),
+        pytest.param(UNCORDON, OutcomeKind.FAILED, id="uncordon"),
+    ],
+)
+async def test_a_machine_that_is_gone_is_out_of_rotation_and_cannot_come_back(server, fleet, revision, action, kind):
+    server.on("GET", M1, (404, {"error": "machine not found"}))
+    assert (await do(fleet, action, revision)).kind is kind
 
 
 async def test_what_was_just_touched_is_asked_for_by_id_until_lists_catch_up(server, fleet, revision):

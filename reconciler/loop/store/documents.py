@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.core import actions, problems, types
+from reconciler.core import actions, holds, problems, setbacks, types
 from reconciler.errors import InternalFault
 
 CLASS: Final = "$"
@@ -27,14 +27,21 @@ _CLASSES: Final[tuple[type[Any], ...]] = (
     actions.Update,
     actions.Start,
     actions.Stop,
+    actions.Cordon,
+    actions.Uncordon,
     actions.Destroy,
     actions.DestroyApp,
     actions.Held,
+    actions.Deferred,
+    actions.PruneRequest,
     actions.Plan,
     actions.Outcome,
     actions.Pass,
+    holds.GoodServer,
+    holds.Hold,
     problems.Location,
     problems.Problem,
+    setbacks.Setback,
     types.DesiredMachine,
     types.Revision,
     types.ServerStatus,
