@@ -4,14 +4,16 @@ Each Protocol is a door that another room builds and the wiring hands in. They a
 over a process border, and raise only errors of `reconciler.errors`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from reconciler.core.actions import Action, Outcome, Pass, Plan
+from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.secret import SecretValue
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import Observation, PackageReference, ProbeResult, Revision, ServerSpec, ServerStatus
 
 ServerSecrets = Mapping[str, SecretValue]
@@ -120,8 +122,11 @@ class Logs(Protocol):
 class Prober(Protocol):
     """Proves over MCP that a server answers, by the path that its callers use."""
 
-    async def probe(self, app: str) -> ProbeResult:
-        """One `initialize` (or `server/discover`) and one `tools/list`; never raises for a server that is unwell."""
+    async def probe(self, app: str, *, machine_id: str = "") -> ProbeResult:
+        """One `initialize` (or `server/discover`) and one `tools/list`; never raises for a server that is unwell.
+
+        `machine_id` names the machine that must answer; empty leaves the choice to the proxy.
+        """
         ...
 
 
@@ -168,4 +173,46 @@ class Memory(Protocol):
 
     async def statuses(self) -> tuple[ServerStatus, ...]:
         """The last recorded verdict on every server, so that `since` survives a restart."""
+        ...
+
+    async def setbacks(self) -> tuple[Setback, ...]:
+        """What failed and waits for its time, by server and machine.
+
+        `record_outcome` keeps them. A machine action that failed is one more attempt at its digest, to be tried again
+        after 5, 10, 20 … 600 seconds; another digest or another kind of action begins anew. One that was applied or
+        adopted ends it. Failures of the app as a whole have an empty machine name. What was not tried again for a day
+        is forgotten, and so is all that concerns a server once its app is destroyed.
+        """
+        ...
+
+    async def good_servers(self) -> Mapping[str, GoodServer]:
+        """The newest configuration of each server that was seen healthy, by the server's name."""
+        ...
+
+    async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
+        """Puts these in the place of what was known of the same servers."""
+        ...
+
+    async def holds(self) -> tuple[Hold, ...]:
+        """What stands held, by server; one for each at most."""
+        ...
+
+    async def hold(self, hold: Hold) -> None:
+        """Holds a server; in the place of an earlier hold of it, if there is one."""
+        ...
+
+    async def release_holds(self, servers: Collection[str]) -> None:
+        """Ends the holds of these servers; one that is not held is no fault."""
+        ...
+
+    async def confirm_prune(self, digest: str) -> None:
+        """A person agrees to a removal by the digest of `PruneRequest`."""
+        ...
+
+    async def confirmed_prunes(self) -> frozenset[str]:
+        """The removals that were agreed to within the last 24 hours and not used."""
+        ...
+
+    async def use_prune(self, digest: str) -> None:
+        """The removal was carried out: the agreement is spent."""
         ...

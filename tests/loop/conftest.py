@@ -5,7 +5,7 @@ what became of the world after several passes. Time moves only when the loop wai
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -28,9 +28,11 @@ from reconciler.core.actions import (
     Stop,
     Update,
 )
+from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.core.secret import SecretValue
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
     Check,
     CheckState,
@@ -53,6 +55,7 @@ from reconciler.loop.passes import Reconciler
 from reconciler.loop.ports import ServerSecrets
 from reconciler.loop.progress import Progress, ProgressEvent
 from reconciler.loop.setup import PassSettings, Ports
+from reconciler.loop.store.setbacks import Failure, failure_after, machine_of
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CANARY = "canary-5b1f0e"
@@ -301,6 +304,11 @@ class FakeMemory:
     apps: set[str] = field(default_factory=set)
     known: tuple[ServerStatus, ...] = ()
     failing: dict[str, Exception] = field(default_factory=dict)
+    clock: ManualClock = field(default_factory=ManualClock)
+    failures: dict[tuple[str, str], Failure] = field(default_factory=dict)
+    good_by_server: dict[str, GoodServer] = field(default_factory=dict)
+    held: dict[str, Hold] = field(default_factory=dict)
+    confirmed: dict[str, datetime] = field(default_factory=dict)
 
     def _enter(self, name: str, value: object = None) -> None:
         if name in self.failing:
@@ -322,6 +330,17 @@ class FakeMemory:
         self._enter("outcome", outcome)
         if isinstance(outcome.action, DestroyApp) and outcome.kind is OutcomeKind.APPLIED:
             self.apps.discard(outcome.action.app)
+            self._forget_server(outcome.action.server)
+            return
+        key = (outcome.action.server, machine_of(outcome.action))
+        failure = failure_after(outcome, self.failures.pop(key, None), self.clock.now())
+        if failure is not None:
+            self.failures[key] = failure
+
+    def _forget_server(self, server: str) -> None:
+        self.failures = {key: found for key, found in self.failures.items() if key[0] != server}
+        self.good_by_server.pop(server, None)
+        self.held.pop(server, None)
 
     async def record_pass(self, finished: Pass) -> None:
         self._enter("pass", finished)
@@ -342,6 +361,44 @@ class FakeMemory:
     async def statuses(self) -> tuple[ServerStatus, ...]:
         self._enter("statuses")
         return self.known
+
+    async def setbacks(self) -> tuple[Setback, ...]:
+        self._enter("setbacks")
+        return tuple(self.failures[key].setback for key in sorted(self.failures))
+
+    async def good_servers(self) -> Mapping[str, GoodServer]:
+        self._enter("good servers")
+        return dict(self.good_by_server)
+
+    async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
+        self._enter("keep servers", tuple(arrived))
+        self.good_by_server.update((good.server, good) for good in arrived)
+
+    async def holds(self) -> tuple[Hold, ...]:
+        self._enter("holds")
+        return tuple(self.held[server] for server in sorted(self.held))
+
+    async def hold(self, hold: Hold) -> None:
+        self._enter("hold", hold)
+        self.held[hold.server] = hold
+
+    async def release_holds(self, servers: Collection[str]) -> None:
+        self._enter("release", tuple(servers))
+        for server in servers:
+            self.held.pop(server, None)
+
+    async def confirm_prune(self, digest: str) -> None:
+        self._enter("confirm", digest)
+        self.confirmed[digest] = self.clock.now()
+
+    async def confirmed_prunes(self) -> frozenset[str]:
+        self._enter("confirmed")
+        oldest = self.clock.now() - timedelta(hours=24)
+        return frozenset(digest for digest, at in self.confirmed.items() if at > oldest)
+
+    async def use_prune(self, digest: str) -> None:
+        self._enter("use", digest)
+        self.confirmed.pop(digest, None)
 
 
 @dataclass
@@ -372,7 +429,7 @@ class World:
         self.fleet = FakeFleet(clock=self.clock)
         self.prober = FakeProber()
         self.reporter = FakeReporter()
-        self.memory = FakeMemory()
+        self.memory = FakeMemory(clock=self.clock)
         self.ear = Ear()
         self.pauses: list[float] = []
         self.on_pause: Callable[[], None] = lambda: None

@@ -343,3 +343,25 @@ async def test_a_thousand_verdicts_that_did_not_change_are_not_written_again(sto
     await store.record_pass(replace(finished, number=2, outcomes=()))
     assert len(await store.statuses()) == 1000
     assert len(await store.transitions(limit=5000)) == 1000
+
+
+async def test_the_history_tells_how_often_the_most_stubborn_failure_was_tried(lived, store):
+    lived.commit("one", "time memory")
+    lived.fleet.failing["Create memory"] = Problem(code="full", message="the region is full")
+    await lived.run(Trigger.START)
+    lived.clock.advance(3600)
+    await lived.run()
+    lived.fleet.failing.clear()
+    lived.clock.advance(3600)
+    await lived.run()
+    assert [line.attempts for line in await store.history()] == [0, 2, 1]
+
+
+async def test_a_failure_that_nothing_tried_again_for_a_day_is_forgotten(lived, store):
+    lived.commit("one", "time memory")
+    lived.fleet.failing["Create memory"] = Problem(code="full", message="the region is full")
+    await lived.run(Trigger.START)
+    lived.commit("two", "time")
+    lived.clock.advance(24 * 3600 + 10)
+    await lived.run()
+    assert await store.setbacks() == ()

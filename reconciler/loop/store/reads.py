@@ -40,6 +40,7 @@ def _summary(found: RowMapping) -> PassSummary:
         actions=found["actions"],
         problems=found["problems"],
         settled=found["settled"],
+        attempts=found["attempts"],
     )
 
 

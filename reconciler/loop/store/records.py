@@ -23,6 +23,8 @@ class PassSummary:
     """How many actions were planned."""
     problems: int
     settled: bool
+    attempts: int = 0
+    """How often in a row the most stubborn failure had been tried when the pass ended; 0 when nothing was failing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

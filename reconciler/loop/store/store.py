@@ -1,14 +1,17 @@
 """The store: the memory of a pass, and the history for people."""
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
 
 from reconciler.core.actions import Outcome, Pass, Plan
+from reconciler.core.holds import GoodServer, Hold
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus
 from reconciler.loop.ports import Clock
-from reconciler.loop.store import reads, writes
+from reconciler.loop.store import reads, safety, writes
 from reconciler.loop.store.database import Database, open_database, sqlite_url
 from reconciler.loop.store.records import Intent, PassSummary, Transition
 
@@ -49,7 +52,9 @@ class Store:
         await self._database.write(lambda connection: writes.write_intents(connection, number, plan, now))
 
     async def record_outcome(self, number: int, outcome: Outcome) -> None:
-        await self._database.write(lambda connection: writes.write_outcome(connection, number, outcome))
+        """What came of an action; also keeps, grows or ends the setback of its machine."""
+        now = self._clock.now()
+        await self._database.write(lambda connection: writes.write_outcome(connection, number, outcome, now))
 
     async def record_pass(self, finished: Pass) -> None:
         """Keeps a pass and its verdicts. Health passes that changed nothing are kept only until the next pass."""
@@ -68,6 +73,35 @@ class Store:
     async def statuses(self) -> tuple[ServerStatus, ...]:
         """The last verdicts, by name."""
         return await self._database.read(reads.read_statuses)
+
+    async def setbacks(self) -> tuple[Setback, ...]:
+        return await self._database.read(safety.read_setbacks)
+
+    async def good_servers(self) -> Mapping[str, GoodServer]:
+        return await self._database.read(safety.read_good_servers)
+
+    async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
+        await self._database.write(lambda connection: safety.write_good_servers(connection, arrived))
+
+    async def holds(self) -> tuple[Hold, ...]:
+        return await self._database.read(safety.read_holds)
+
+    async def hold(self, hold: Hold) -> None:
+        await self._database.write(lambda connection: safety.write_hold(connection, hold))
+
+    async def release_holds(self, servers: Collection[str]) -> None:
+        await self._database.write(lambda connection: safety.delete_holds(connection, servers))
+
+    async def confirm_prune(self, digest: str) -> None:
+        now = self._clock.now()
+        await self._database.write(lambda connection: safety.write_confirmation(connection, digest, now))
+
+    async def confirmed_prunes(self) -> frozenset[str]:
+        now = self._clock.now()
+        return await self._database.read(lambda connection: safety.read_confirmations(connection, now))
+
+    async def use_prune(self, digest: str) -> None:
+        await self._database.write(lambda connection: safety.delete_confirmation(connection, digest))
 
     async def latest_pass(self) -> Pass | None:
         """The newest pass; none before the first one."""

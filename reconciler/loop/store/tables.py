@@ -6,7 +6,7 @@ ISO 8601 text in UTC with microseconds, which sorts as time does, on SQLite and 
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Boolean, Column, Double, Index, Integer, MetaData, String, Table, Text
 
 metadata: Final = MetaData()
 
@@ -31,6 +31,7 @@ passes: Final = Table(
     Column("settled", Boolean, nullable=False),
     Column("quiet", Boolean, nullable=False),
     Column("document", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     Index("ix_passes_commit", "commit"),
 )
 
@@ -82,4 +83,49 @@ owned_apps: Final = Table(
     metadata,
     Column("app", String(128), primary_key=True),
     Column("server", String(128), nullable=False),
+)
+
+setbacks: Final = Table(
+    "setbacks",
+    metadata,
+    Column("server", String(128), primary_key=True),
+    Column("machine", String(128), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("not_before", String(40), nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+good_servers: Final = Table(
+    "good_servers",
+    metadata,
+    Column("server", String(128), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+holds: Final = Table(
+    "holds",
+    metadata,
+    Column("server", String(128), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+confirmed_prunes: Final = Table(
+    "confirmed_prunes",
+    metadata,
+    Column("digest", String(80), primary_key=True),
+    Column("confirmed_at", String(40), nullable=False),
+)
+
+leaders: Final = Table(
+    "leaders",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(256), nullable=False),
+    Column("token", Integer, nullable=False),
+    # Seconds since 1970 by the clock of the database, which compares them: whole leases are told by one clock.
+    Column("since", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("wanted_by", String(256), nullable=False, server_default=""),
+    Column("wanted_until", Double, nullable=False, server_default="0"),
 )

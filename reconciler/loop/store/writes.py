@@ -5,7 +5,7 @@ Each leaves the tables consistent with each other.
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -15,7 +15,9 @@ from reconciler.core.types import OutcomeKind, Revision, ServerStatus, Trigger
 from reconciler.errors import InternalFault
 from reconciler.loop.store.documents import to_document
 from reconciler.loop.store.reads import read_statuses
+from reconciler.loop.store.safety import forget_old, most_attempts, note_outcome
 from reconciler.loop.store.tables import counters, good_revisions, intents, owned_apps, passes, servers, transitions
+from reconciler.loop.store.times import time_text
 
 KEPT_PASSES: Final = 500
 KEPT_TRANSITIONS: Final = 10_000
@@ -26,23 +28,18 @@ SUPERSEDED: Final = "superseded"
 """The outcome of an intent that a later pass looked behind: that pass saw what had come of it, and planned anew."""
 
 
-def time_text(time: datetime) -> str:
-    """ISO 8601 in UTC with microseconds always, so that text sorts as time does."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
-
-
 def next_number(connection: Connection) -> int:
     """Counts passes. A number is never given twice, also when the pass was never recorded."""
-    known = connection.execute(select(counters.c.value).where(counters.c.name == "passes")).scalar()
-    number = 1 if known is None else int(known) + 1
-    if known is None:
-        connection.execute(insert(counters).values(name="passes", value=number))
-    else:
-        connection.execute(update(counters).where(counters.c.name == "passes").values(value=number))
-    return number
+    counted = update(counters).where(counters.c.name == "passes").values(value=counters.c.value + 1)
+    number = connection.execute(counted.returning(counters.c.value)).scalar()
+    if number is not None:
+        return int(number)
+    connection.execute(insert(counters).values(name="passes", value=1))
+    return 1
 
 
 def write_intents(connection: Connection, number: int, plan: Plan, now: datetime) -> None:
+    """A later stage of the same pass may try an action again: its intent is open again then."""
     rows = [
         {
             "pass_number": number,
@@ -55,8 +52,15 @@ def write_intents(connection: Connection, number: int, plan: Plan, now: datetime
         for position, action in enumerate(plan.actions)
     ]
     if rows:
+        _forget_earlier(connection, number, {str(row["action_key"]) for row in rows})
         connection.execute(insert(intents), rows)
     _own(connection, {action.app: action.server for action in plan.actions if not isinstance(action, DestroyApp)})
+
+
+def _forget_earlier(connection: Connection, number: int, keys: set[str]) -> None:
+    of_pass = intents.c.pass_number == number
+    for key in keys & set(connection.execute(select(intents.c.action_key).where(of_pass)).scalars()):
+        connection.execute(delete(intents).where(of_pass & (intents.c.action_key == key)))
 
 
 def action_key(action: Action) -> str:
@@ -71,11 +75,12 @@ def _own(connection: Connection, apps: Mapping[str, str]) -> None:
         connection.execute(insert(owned_apps), rows)
 
 
-def write_outcome(connection: Connection, number: int, outcome: Outcome) -> None:
+def write_outcome(connection: Connection, number: int, outcome: Outcome, now: datetime) -> None:
     intent = (intents.c.pass_number == number) & (intents.c.action_key == action_key(outcome.action))
     values: dict[str, Any] = {"outcome": outcome.kind.value, "outcome_document": to_document(outcome)}
     if connection.execute(update(intents).where(intent).values(values)).rowcount != 1:
         raise InternalFault("outcome-without-intent", f"pass {number} did something that it had not announced")
+    note_outcome(connection, outcome, now)
     done = outcome.kind in {OutcomeKind.APPLIED, OutcomeKind.ADOPTED}
     if done and isinstance(outcome.action, DestroyApp):
         connection.execute(delete(owned_apps).where(owned_apps.c.app == outcome.action.app))
@@ -93,10 +98,12 @@ def write_pass(connection: Connection, finished: Pass) -> None:
     changed = _write_statuses(connection, finished)
     quiet = finished.trigger is Trigger.HEALTH and not finished.outcomes and not changed
     connection.execute(delete(passes).where((passes.c.number == finished.number) | passes.c.quiet))
-    connection.execute(insert(passes).values(_pass_row(finished, quiet=quiet)))
+    row = {**_pass_row(finished, quiet=quiet), "attempts": most_attempts(connection)}
+    connection.execute(insert(passes).values(row))
     if finished.plan is not None:
         older = (intents.c.pass_number < finished.number) & (intents.c.outcome == UNKNOWN)
         connection.execute(update(intents).where(older).values(outcome=SUPERSEDED))
+    forget_old(connection, finished.finished_at)
     _trim(connection, finished.number)
 
 
