@@ -95,10 +95,15 @@ class MCPProber:
         """Closes all connections."""
         await self._http.aclose()
 
-    async def probe(self, app: str) -> ProbeResult:
-        """One round trip with `app`; `answered` is false, and `problem` says why, for a server that is unwell."""
+    async def probe(self, app: str, *, machine_id: str = "") -> ProbeResult:
+        """One round trip with `app`; `answered` is false, and `problem` says why, for a server that is unwell.
+
+        `machine_id` pins the machine that is to answer; empty leaves the choice to the proxy.
+        """
         began_s = self._timing.monotonic()
         exchange = self._exchange(app)
+        if machine_id:
+            exchange.headers["fly-force-instance-id"] = machine_id
         try:
             with anyio.fail_after(self._total_timeout_s):
                 await self._converse(exchange)

@@ -7,7 +7,6 @@ interrupted by a newer revision: a half-done action is the one thing that no lat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import anyio
 import structlog
 
 from reconciler.core.actions import Action, Outcome, Plan
@@ -19,6 +18,7 @@ from reconciler.loop.concurrency import each
 from reconciler.loop.faults import problems_of, stack_of
 from reconciler.loop.ports import Fleet, Memory, ServerSecrets
 from reconciler.loop.progress import ActionFinished, ActionStarted, Progress
+from reconciler.loop.signals import Signals
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
@@ -34,8 +34,8 @@ class Order:
     revision: Revision
     secrets: Mapping[str, ServerSecrets] = field(repr=False)
     """By server. A server that is being removed needs none."""
-    stopping: anyio.Event = field(default_factory=anyio.Event)
-    """Once it is set, actions that have begun end and no other begins."""
+    signals: Signals = field(default_factory=Signals)
+    """Once one of them says so, actions that have begun end and no other begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ def _reason_to_skip(outcomes: list[Outcome], order: Order) -> str:
     """Empty when the next action of a server may begin."""
     if any(outcome.kind is OutcomeKind.FAILED for outcome in outcomes):
         return "an earlier action failed"
-    return "Catwalk is stopping" if order.stopping.is_set() else ""
+    return order.signals.reason_to_stop()
 
 
 def _failed(action: Action, error: Exception) -> Outcome:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.holds import Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.secret import SecretValue
@@ -37,6 +38,21 @@ class ResolvedServer:
     secrets: ServerSecrets = field(default_factory=dict[str, SecretValue], repr=False)
     problem: Problem | None = None
     warning: Problem | None = None
+    hold: Hold | None = None
+    """That the revision's own configuration did not become healthy. `desired` is then the one that it went back to,
+    or the revision's own where there was none."""
+
+
+def held_problem(spec: ServerSpec, hold: Hold) -> Problem:
+    """A hold in the words of a problem: what failed, what runs instead, what ends it."""
+    runs = f"it went back to {hold.fallback[:7]}" if hold.fallback else "there was nothing to go back to"
+    return Problem(
+        code="held",
+        message=f"{hold.cause or 'it'} at {hold.commit[:7]}: {hold.detail or 'it did not become healthy'}; {runs}",
+        hint="the next commit is tried again; so is this one when you run catwalk apply",
+        server=spec.name,
+        location=spec.location,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +89,21 @@ class Desired:
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Everything that a reader must know, the whole fleet first."""
-        return (*(self.refusal.problems if self.refusal else ()), *self.blocked)
+        return (*(self.refusal.problems if self.refusal else ()), *self.blocked, *self.held)
+
+    @property
+    def held(self) -> tuple[Problem, ...]:
+        """One problem for each server whose configuration of this revision was given up."""
+        return tuple(held_problem(server.spec, server.hold) for server in self.servers if server.hold is not None)
+
+    @property
+    def trials(self) -> Mapping[str, ResolvedServer]:
+        """The servers that are to get what the revision asks for, by name: neither blocked nor held."""
+        return {
+            server.spec.name: server
+            for server in self.servers
+            if server.desired is not None and server.problem is None and server.hold is None
+        }
 
     @property
     def secrets(self) -> Mapping[str, ServerSecrets]:

@@ -1,23 +1,20 @@
-"""The health window: looks at servers that are coming up until they have arrived, or their time is over.
+"""The health window: verdicts on servers that are coming up, and whether another look is worth the wait.
 
 The window ends early when something wakes the loop, because a newer commit or a crash elsewhere must not wait for a
 slow install. Nothing is lost by that: the next pass goes on watching whatever has not arrived. A server that has been
 on its way for longer than its grace is not watched any more; the health ticks still look at it.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-import anyio
-
-from reconciler.core.types import Observation, ServerSpec, ServerStatus
+from reconciler.core.types import ServerSpec, ServerStatus
 from reconciler.core.verdict import settling
-from reconciler.errors import CatwalkError
+from reconciler.loop.desired import Desired
 from reconciler.loop.probes import Probes
 from reconciler.loop.progress import ServerChanged, ServerRemoved
 from reconciler.loop.setup import PassSettings, Ports
-from reconciler.loop.verdicts import Scene, by_server, judge_all, machines_by_app
+from reconciler.loop.verdicts import Scene, by_server, judge_all, machines_by_app, speaking
 
 
 class HealthWindow:
@@ -39,27 +36,10 @@ class HealthWindow:
             self._statuses = by_server(status for status in remembered if not settling(status))
         return self._statuses
 
-    async def watch(self, scene: Scene, woken: anyio.Event) -> tuple[ServerStatus, ...]:
-        """Looks until every server has arrived, its time is over, or `woken` is set; the last verdicts come back."""
-        statuses = await self._look(scene)
-        specs = {server.spec.name: server.spec for server in scene.desired.servers}
-        while any(self._worth_waiting(status, specs[status.server]) for status in statuses):
-            if await self._ports.pause(woken, self._settings.look_again_s):
-                break
-            scene = replace(scene, observation=await self._observe_again(scene), previous=await self.last())
-            statuses = await self._look(scene)
-        return statuses
-
-    async def _observe_again(self, scene: Scene) -> Observation:
-        """One look that fails in the middle of the window is no news about the servers."""
-        try:
-            return await self._ports.fleet.observe()
-        except CatwalkError:
-            return scene.observation
-
-    async def _look(self, scene: Scene) -> tuple[ServerStatus, ...]:
+    async def look(self, scene: Scene) -> tuple[ServerStatus, ...]:
+        """The verdicts of now: told to listeners where they are new, and remembered."""
         machines = machines_by_app(scene.desired, scene.observation)
-        servers = [(server.spec, machines.get(server.spec.app, ())) for server in scene.desired.servers]
+        servers = [(server.spec, speaking(server, machines)) for server in scene.desired.servers]
         await self._probes.refresh(servers)
         statuses = judge_all(scene, self._probes, now=self._ports.clock.now())
         self._tell(statuses, await self.last())
@@ -74,7 +54,12 @@ class HealthWindow:
         for server in sorted(last.keys() - by_server(statuses).keys()):
             self._ports.progress.on_event(ServerRemoved(server=server))
 
-    def _worth_waiting(self, status: ServerStatus, spec: ServerSpec) -> bool:
+    def worth_waiting(self, desired: Desired, statuses: Sequence[ServerStatus]) -> bool:
+        """Whether some server is on its way and has patience left."""
+        specs = {server.spec.name: server.spec for server in desired.servers}
+        return any(self._is_coming(status, specs[status.server]) for status in statuses)
+
+    def _is_coming(self, status: ServerStatus, spec: ServerSpec) -> bool:
         since: datetime = status.since or self._ports.clock.now()
         patience = timedelta(seconds=spec.health.grace_s + self._settings.window_margin_s)
         return settling(status) and self._ports.clock.now() - since < patience

@@ -72,11 +72,16 @@ class Probes:
     async def _probe(self, server: tuple[ServerSpec, tuple[ObservedMachine, ...]]) -> None:
         spec, machines = server
         try:
-            result = await self._prober.probe(spec.app)
+            result = await self._prober.probe(spec.app, machine_id=_witness(machines))
         except Exception as error:  # noqa: BLE001  # A probe that breaks says nothing about the other servers.
             log.error("probe-crashed", server=spec.name, fault=type(error).__name__, stack=stack_of(error))
             result = ProbeResult(answered=False, problem=problems_of(error)[0].message)
         self._proofs[spec.app] = _Proof(life=_life(machines), result=result, at=self._clock.now())
+
+
+def _witness(machines: Sequence[ObservedMachine]) -> str:
+    """Which machine must answer: one of those that the verdict is about, not the old version beside it."""
+    return min((machine.id for machine in machines if needs_probe([machine])), default="")
 
 
 def _unwell(machines: Sequence[ObservedMachine]) -> bool:

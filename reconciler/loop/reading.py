@@ -4,12 +4,16 @@ A health pass takes what the last pass read, unless something in it may have cha
 did not answer, a key that was missing, a source that was down.
 """
 
+from collections.abc import Iterable, Sequence
+
+from reconciler.core.holds import GoodServer
 from reconciler.core.problems import Problem
-from reconciler.core.types import Revision, Trigger
-from reconciler.loop.desired import Accepted, Desired
+from reconciler.core.types import Revision, ServerStatus, Trigger
+from reconciler.loop.desired import Accepted, Desired, ResolvedServer
 from reconciler.loop.packages import PackageChecks
 from reconciler.loop.progress import Progress, RevisionAccepted, RevisionRefused, WarningsChanged
 from reconciler.loop.revisions import Revisions
+from reconciler.loop.rollback import Readers, Rollback
 from reconciler.loop.servers import Resolver
 from reconciler.loop.setup import PassSettings, Ports
 
@@ -20,11 +24,17 @@ class DesiredReader:
     def __init__(self, ports: Ports, settings: PassSettings) -> None:
         self._revisions = Revisions(ports.source, ports.read_manifests, ports.memory)
         self._resolver = Resolver(ports.secrets, PackageChecks(ports.catalog, ports.clock), settings)
+        readers = Readers(revisions=self._revisions, resolver=self._resolver)
+        self._rollback = Rollback(ports.memory, ports.clock, readers)
         self._announcer = Announcer(ports.progress)
         self._last: Desired | None = None
 
-    async def read(self, trigger: Trigger) -> Desired:
-        """The desired state of now. Failures are part of it.
+    async def read(self, trigger: Trigger, *, retry_held: bool = False) -> Desired:
+        """The desired state of now. Failures are part of it; so are servers that are held at an earlier configuration.
+
+        Args:
+            trigger: why it is read; a health pass takes what was read last where only a commit could change it.
+            retry_held: ends every hold, so that the revision's own configuration is tried once more.
 
         Raises:
             CatwalkError: the memory cannot say which revision was the last good one.
@@ -32,10 +42,27 @@ class DesiredReader:
         if trigger is Trigger.HEALTH and self._last is not None and self._last.final:
             return self._last
         choice = await self._revisions.choose()
-        servers = await self._resolver.resolve_all(choice.accepted) if choice.accepted else ()
+        servers = await self._servers(choice.accepted, retry_held=retry_held) if choice.accepted else ()
         self._last = Desired(accepted=choice.accepted, refusal=choice.refusal, servers=servers)
         self._announcer.announce(self._last)
         return self._last
+
+    async def hold_failed(self, desired: Desired, statuses: Iterable[ServerStatus]) -> Desired:
+        """Sends servers back whose new configuration has failed; `desired` itself when there is none.
+
+        Raises:
+            CatwalkError: a hold could not be made durable.
+        """
+        self._last = await self._rollback.hold_failed(desired, statuses)
+        return self._last
+
+    async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
+        """Remembers configurations that were seen healthy."""
+        await self._rollback.keep_good(arrived)
+
+    async def _servers(self, accepted: Accepted, *, retry_held: bool) -> tuple[ResolvedServer, ...]:
+        resolved = await self._resolver.resolve_all(accepted)
+        return await self._rollback.settle(accepted, resolved, retry=retry_held)
 
     async def keep_good(self, accepted: Accepted) -> None:
         """Makes a revision the one to fall back to."""

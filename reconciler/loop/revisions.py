@@ -53,6 +53,14 @@ class Revisions:
             await self._memory.keep_last_good(accepted.revision)
             self._good = accepted
 
+    async def read_again(self, revision: Revision) -> Accepted:
+        """An earlier revision, from its own files.
+
+        Raises:
+            CatwalkError: its files are gone, or cannot be read as manifests any more.
+        """
+        return await self._read(revision)
+
     async def _fall_back(self, head: Revision | None, problems: tuple[Problem, ...]) -> Choice:
         good = await self._memory.last_good()
         if good is None:

@@ -14,6 +14,7 @@ from reconciler.core.digests import keyed_digest
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.resolve import resolve
 from reconciler.core.types import ServerSpec
+from reconciler.errors import SourceError
 from reconciler.loop.concurrency import each
 from reconciler.loop.desired import Accepted, ResolvedServer
 from reconciler.loop.faults import crashed, problems_of, stack_of
@@ -45,6 +46,17 @@ class Resolver:
         resolved = await each(specs, resolve_guarded, limit=self._settings.concurrency)
         self._packages.forget_others(specs)
         return resolved
+
+    async def resolve_one(self, accepted: Accepted, name: str) -> ResolvedServer:
+        """One server of an earlier revision, which must be resolved whole to be of use.
+
+        Raises:
+            CatwalkError: that revision does not declare it, or it cannot be resolved now.
+        """
+        spec = next((spec for spec in accepted.manifests.specs if spec.name == name), None)
+        if spec is None:
+            raise SourceError("server-not-declared", f"{accepted.revision.short} does not declare {name}")
+        return self._resolved(spec, await self._secrets.read(spec, accepted.files))
 
     async def _resolve(self, spec: ServerSpec, files: Mapping[str, bytes]) -> ResolvedServer:
         if spec.suspended:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.core.actions import Outcome
+from reconciler.core.holds import Hold
 from reconciler.core.problems import Problem
 from reconciler.core.redact import Redactor
+from reconciler.core.rollback import PROVED, of_desired
 from reconciler.core.types import Observation, ObservedMachine, ServerSpec, ServerState, ServerStatus
 from reconciler.core.verdict import Evidence, verdict
 from reconciler.loop.desired import Desired, ResolvedServer
@@ -51,7 +53,7 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
         _judge(
             server,
             Evidence(
-                machines=machines.get(server.spec.app, ()),
+                machines=speaking(server, machines),
                 probe=probes.result(server.spec),
                 outcomes=tuple(outcomes.get(server.spec.app, ())),
                 blocked=server.problem,
@@ -67,9 +69,24 @@ def _judge(server: ResolvedServer, evidence: Evidence, scene: Scene, *, now: dat
     previous = scene.previous.get(server.spec.name)
     if previous is not None and not evidence.machines and not scene.observation.complete:
         return previous
-    status = verdict(server.spec, evidence, now=now)
+    status = _held(verdict(server.spec, evidence, now=now), server.hold)
     status = replace(status, problem=_placed(status.problem, server.spec))
     return _remember(_redacted(status, Redactor(server.secrets.values())), previous)
+
+
+def speaking(server: ResolvedServer, machines: Machines) -> tuple[ObservedMachine, ...]:
+    """The machines that the verdict on a server is about: those of the wanted version, as soon as there are any."""
+    found = machines.get(server.spec.app, ())
+    return of_desired(server.desired, found) if server.desired is not None else found
+
+
+def _held(status: ServerStatus, hold: Hold | None) -> ServerStatus:
+    """A server that went back and is well is held, with the cause; one that is not well says what ails it now."""
+    if hold is None or status.state not in PROVED:
+        return status
+    runs = f"{hold.fallback[:7]} runs instead" if hold.fallback else "it runs all the same"
+    detail = f"{hold.commit[:7]} did not become healthy ({hold.detail}); {runs}" if hold.detail else runs
+    return replace(status, state=ServerState.HELD, cause=hold.cause, detail=detail)
 
 
 def _placed(problem: Problem | None, spec: ServerSpec) -> Problem | None:
@@ -81,7 +98,11 @@ def _remember(status: ServerStatus, previous: ServerStatus | None) -> ServerStat
         return status
     if (status.state, status.cause) == (previous.state, previous.cause):
         status = replace(status, since=previous.since)
-    if status.state is ServerState.IDLE and not status.tools and status.machine_id == previous.machine_id:
+    if (
+        status.state in {ServerState.IDLE, ServerState.HELD}
+        and not status.tools
+        and status.machine_id == previous.machine_id
+    ):
         status = replace(status, tools=previous.tools)
     return status
 

@@ -14,6 +14,7 @@ from reconciler.loop.poll import SourcePoll
 from reconciler.loop.queue import Closed, Turn, WakeQueue
 from reconciler.loop.schedule import Schedule, ScheduleSettings, Tick
 from reconciler.loop.setup import Ports
+from reconciler.loop.signals import Signals
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
@@ -59,7 +60,8 @@ class Worker:
             return
 
     async def _run_pass(self, turn: Turn) -> None:
-        finished = await self._reconciler.run_pass(turn.trigger, woken=turn.woken, stopping=turn.stopping)
+        signals = Signals(woken=turn.woken, pressed=turn.pressed, stopping=turn.stopping)
+        finished = await self._reconciler.run_pass(turn.trigger, signals=signals)
         self._poll.begin(finished.revision)
         self._live.next_pass_at = self._schedule.next_at("health", "resync")
         await self._back_off(finished, turn)

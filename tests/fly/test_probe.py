@@ -92,6 +92,11 @@ async def test_the_probe_goes_through_the_proxy_by_the_name_of_the_app_and_gives
     assert seen[-1].method == "DELETE"
 
 
+async def test_a_named_machine_is_asked_from_the_first_request_on(script, prober):
+    await prober.probe("acme-time", machine_id="m1")
+    assert {request.headers["fly-force-instance-id"] for request in script.server.seen} == {"m1"}
+
+
 async def test_every_page_of_tools_is_read(script, prober):
     pages = iter([{"tools": [{"name": "a"}], "nextCursor": "2"}, {"tools": [{"name": "b"}]}])
     script.server.on(

@@ -16,6 +16,7 @@ import pytest
 from reconciler.core.actions import (
     Action,
     AllocateAddress,
+    Cordon,
     Create,
     CreateApp,
     Destroy,
@@ -26,6 +27,7 @@ from reconciler.core.actions import (
     SetSecrets,
     Start,
     Stop,
+    Uncordon,
     Update,
 )
 from reconciler.core.holds import GoodServer, Hold
@@ -45,6 +47,7 @@ from reconciler.core.types import (
     ProbeResult,
     Registry,
     Revision,
+    Scale,
     SecretDeclaration,
     ServerSpec,
     ServerStatus,
@@ -55,6 +58,7 @@ from reconciler.loop.passes import Reconciler
 from reconciler.loop.ports import ServerSecrets
 from reconciler.loop.progress import Progress, ProgressEvent
 from reconciler.loop.setup import PassSettings, Ports
+from reconciler.loop.signals import Signals
 from reconciler.loop.store.setbacks import Failure, failure_after, machine_of
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -103,7 +107,10 @@ def revision(name: str) -> Revision:
 
 
 def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
-    """Each word of the one manifest is a server; a word with `=` asks for a secret; `!` breaks the file."""
+    """Each word of the one manifest is a server: `name=package@version*awake`; `secret` as package asks for a secret.
+
+    `!` breaks the file.
+    """
     words = files["catwalk.yaml"].decode().split()
     if "!" in words:
         problem = Problem(
@@ -116,6 +123,7 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
 def spec(word: str) -> ServerSpec:
     name, _, rest = word.partition("=")
     secret = SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True)
+    rest, _, awake = rest.partition("*")
     package, _, version = rest.partition("@")
     return ServerSpec(
         fleet="acme",
@@ -123,6 +131,7 @@ def spec(word: str) -> ServerSpec:
         package=PackageReference(registry=Registry.PYPI, name=name, version=version or "1"),
         secrets=(secret,) if package == "secret" else (),
         suspended=package == "suspended",
+        scale=Scale(minimum=int(awake or 0), maximum=max(1, int(awake or 0))),
         location=Location(file="catwalk.yaml", line=7),
     )
 
@@ -139,7 +148,8 @@ class FakeSecrets:
         self.reads.append(wanted.name)
         if wanted.name in self.errors:
             raise self.errors[wanted.name]
-        return {name: SecretValue(self.value) for name in wanted.secret_names}
+        value = files.get("token", self.value.encode()).decode()
+        return {name: SecretValue(value) for name in wanted.secret_names}
 
 
 @dataclass
@@ -170,6 +180,8 @@ class FakeFleet:
     failing: dict[str, Exception | Problem] = field(default_factory=dict)
     """By the class name of an action, or `Class server`."""
     output: str = '{"state": "installing", "cause": null, "detail": "fetching"}'
+    broken: dict[str, str] = field(default_factory=dict)
+    """What the adapter answers for ever, by a word in the configuration or the secrets of the machine."""
     before_apply: Callable[[Action], None] = lambda _: None
     running: int = 0
     most_running: int = 0
@@ -187,10 +199,12 @@ class FakeFleet:
     def _seen(self, machine: ObservedMachine) -> ObservedMachine:
         assert machine.updated_at is not None
         ready = self.clock.now() - machine.updated_at >= timedelta(seconds=self.boot_s)
+        configured = " ".join([machine.config, *self.secrets.get(machine.app, [])])
+        broken = next((output for word, output in self.broken.items() if word in configured), "")
         check = Check(
             name="health",
-            state=CheckState.PASSING if ready else CheckState.CRITICAL,
-            output='{"state": "ready"}' if ready else self.output,
+            state=CheckState.PASSING if ready and not broken else CheckState.CRITICAL,
+            output=broken or ('{"state": "ready"}' if ready else self.output),
         )
         awake = machine.state is MachineState.STARTED
         return replace(machine, checks=(check,) if awake else ())
@@ -238,6 +252,8 @@ class FakeFleet:
             case DestroyApp():
                 self.machines = {key: found for key, found in self.machines.items() if found.app != action.app}
                 self.apps.discard(action.app)
+            case Cordon() | Uncordon():
+                self._rotate(action.machine_id, cordoned=isinstance(action, Cordon))
             case AllocateAddress() | SetSecrets():
                 pass
 
@@ -263,6 +279,11 @@ class FakeFleet:
             if found.id == machine_id:
                 self.machines[name] = replace(found, state=state)
 
+    def _rotate(self, machine_id: str, *, cordoned: bool) -> None:
+        for name, found in self.machines.items():
+            if found.id == machine_id:
+                self.machines[name] = replace(found, cordoned=cordoned)
+
     def change(self, name: str, **changes: object) -> None:
         """Something happens to a machine from outside."""
         self.machines[name] = replace(self.machines[name], **changes)  # type: ignore[arg-type]  # Tests name fields.
@@ -274,8 +295,9 @@ class FakeProber:
     probed: list[str] = field(default_factory=list)
     error: Exception | None = None
 
-    async def probe(self, app: str) -> ProbeResult:
+    async def probe(self, app: str, *, machine_id: str = "") -> ProbeResult:
         await anyio.lowlevel.checkpoint()
+        assert machine_id, "the verdict is about a machine"
         self.probed.append(app)
         if self.error is not None:
             raise self.error
@@ -465,13 +487,15 @@ class World:
         self.on_pause()
         return event.is_set()
 
-    def commit(self, name: str, manifest: str) -> Revision:
-        self.source.commits[name] = {"catwalk.yaml": manifest.encode()}
+    def commit(self, name: str, manifest: str, **files: str) -> Revision:
+        extra = {path: text.encode() for path, text in files.items()}
+        self.source.commits[name] = {"catwalk.yaml": manifest.encode(), **extra}
         self.source.newest = name
         return revision(name)
 
-    async def run(self, trigger: Trigger = Trigger.COMMIT, **options: object) -> Pass:
-        return await self.reconciler.run_pass(trigger, **options)  # type: ignore[arg-type]  # Passed through.
+    async def run(self, trigger: Trigger = Trigger.COMMIT, *, expected_digest: str = "", **cuts: anyio.Event) -> Pass:
+        signals = Signals(**cuts)
+        return await self.reconciler.run_pass(trigger, signals=signals, expected_digest=expected_digest)
 
     def states(self, finished: Pass) -> dict[str, str]:
         return {status.server: status.state.value for status in finished.statuses}

@@ -149,6 +149,21 @@ async def test_a_newer_revision_does_not_interrupt_actions(world):
     assert len(finished.outcomes) == len(finished.plan.actions)
 
 
+async def test_a_newer_commit_is_looked_at_between_two_actions_and_the_next_pass_goes_on(world):
+    world.commit("one", "time")
+    pressed = anyio.Event()
+    world.fleet.before_apply = lambda _: pressed.set()
+    finished = await world.run(pressed=pressed, woken=pressed)
+    kinds = [outcome.kind for outcome in finished.outcomes]
+    assert kinds[0] is OutcomeKind.APPLIED
+    assert set(kinds[1:]) == {OutcomeKind.SKIPPED}
+    assert not finished.settled
+    assert world.memory.good == []
+    world.commit("two", "time=x@2")
+    assert world.states(await world.run()) == {"time": "ready"}
+    assert "time@2" in world.fleet.machines["time-1"].config
+
+
 async def test_the_next_pass_goes_on_watching_what_has_not_arrived(world):
     world.commit("one", "time")
     woken = anyio.Event()

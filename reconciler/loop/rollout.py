@@ -1,0 +1,176 @@
+"""A roll-out: the stages of one plan, each after the one before was seen healthy, and the way back where one was not.
+
+Nothing is remembered between stages but what can be observed: each begins with a plan of what is then true. So a
+roll-out that is cut off at any point, by a newer commit, a stop or a kill, is simply gone on with by the next pass.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import anyio.to_thread
+
+from reconciler.core.actions import Plan
+from reconciler.core.holds import GoodServer
+from reconciler.core.plan import plan
+from reconciler.core.rollback import has_arrived
+from reconciler.core.types import Observation, ServerStatus, Snapshot
+from reconciler.errors import CatwalkError, Refused
+from reconciler.loop.apply import DONE, Applier, Order
+from reconciler.loop.desired import Desired
+from reconciler.loop.draft import Draft
+from reconciler.loop.health import HealthWindow
+from reconciler.loop.progress import PlanMade
+from reconciler.loop.reading import DesiredReader
+from reconciler.loop.setup import PassSettings, Ports
+from reconciler.loop.verdicts import Scene, machines_by_app
+
+MOST_STAGES: Final = 200
+"""A bound that no honest roll-out meets: the next pass goes on where this one ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watched:
+    scene: Scene
+    go_on: bool
+    """Whether another stage is due."""
+
+
+class RollOut:
+    """Brings the fleet to what is desired, in stages."""
+
+    def __init__(self, ports: Ports, settings: PassSettings, reader: DesiredReader) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._reader = reader
+        self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.concurrency)
+        self.health = HealthWindow(ports, settings)
+
+    async def run(self, draft: Draft, desired: Desired) -> None:
+        """Plans, applies and watches until nothing is left to come, or until the pass is cut short.
+
+        Raises:
+            CatwalkError: the fleet or the memory could not be read, or the plan is not the one that was agreed to.
+        """
+        observation = await self._ports.fleet.observe()
+        scene = Scene(desired=desired, observation=observation, previous=await self.health.last())
+        for _ in range(MOST_STAGES):
+            made = await self.plan(scene.desired, scene.observation)
+            self._agree(draft, made)
+            if await self._apply(draft, made, scene.desired):
+                scene = replace(scene, observation=await self._ports.fleet.observe())
+            await self._keep_good(draft, scene.desired)
+            watched = await self._watch(draft, made, scene)
+            scene = watched.scene
+            if not watched.go_on:
+                break
+        await self._reader.keep_good_servers(_arrived(scene, draft.statuses))
+
+    async def plan(self, desired: Desired, observation: Observation) -> Plan:
+        """What would be done now, and what after it.
+
+        Raises:
+            CatwalkError: the memory does not answer.
+        """
+        assert desired.accepted is not None
+        memory = self._ports.memory
+        snapshot = Snapshot(
+            fleet=desired.accepted.manifests.fleet,
+            revision=desired.accepted.revision,
+            desired=desired.resolved,
+            observation=observation,
+            blocked=desired.blocked,
+            owned_apps=await memory.owned_apps(),
+            now=self._ports.clock.now(),
+            setbacks=await memory.setbacks(),
+            confirmed_prunes=await memory.confirmed_prunes(),
+        )
+        return await anyio.to_thread.run_sync(plan, snapshot)
+
+    def _agree(self, draft: Draft, made: Plan) -> None:
+        """The first plan of a pass is the one that people see, and the one that was agreed to if any was."""
+        if draft.plan is not None:
+            return
+        draft.plan = made
+        _check_digest(made, draft.expected_digest)
+        if made.actions:
+            self._ports.progress.on_event(PlanMade(plan=made))
+
+    async def _apply(self, draft: Draft, made: Plan, desired: Desired) -> bool:
+        """Whether anything was tried, so that the fleet is worth another look."""
+        order = Order(
+            number=draft.number,
+            plan=made,
+            revision=made.revision,
+            secrets=desired.secrets,
+            signals=draft.signals,
+        )
+        applied = await self._applier.apply(order)
+        draft.add_outcomes(applied.outcomes)
+        draft.problems.extend(applied.problems)
+        return bool(applied.outcomes)
+
+    async def _watch(self, draft: Draft, made: Plan, scene: Scene) -> _Watched:
+        """Looks until another stage can begin, until nothing is left to come, or until the pass is cut short."""
+        while True:
+            scene = replace(scene, outcomes=draft.all_outcomes, previous=await self.health.last())
+            draft.statuses = await self.health.look(scene)
+            if (gone_back := await self._send_back(draft, scene.desired)) is not scene.desired:
+                draft.desired = gone_back
+                return _Watched(scene=replace(scene, desired=gone_back), go_on=True)
+            if await self._can_go_on(draft, made, scene):
+                return _Watched(scene=scene, go_on=True)
+            if not self.health.worth_waiting(scene.desired, draft.statuses):
+                return _Watched(scene=scene, go_on=False)
+            if await self._ports.pause(draft.signals.woken, self._settings.look_again_s):
+                return _Watched(scene=scene, go_on=False)
+            scene = replace(scene, observation=await self._observe_again(scene))
+
+    async def _send_back(self, draft: Draft, desired: Desired) -> Desired:
+        """What is desired after servers went back whose new configuration has failed; often the same as before."""
+        if draft.signals.reason_to_stop():
+            return desired
+        return await self._reader.hold_failed(desired, draft.statuses)
+
+    async def _can_go_on(self, draft: Draft, made: Plan, scene: Scene) -> bool:
+        """Whether what waited in the plan can be done now.
+
+        Never while outcomes could not be recorded: without setbacks the same failure would be tried again at once.
+        """
+        if not made.deferred or draft.problems or draft.signals.reason_to_stop():
+            return False
+        return bool((await self.plan(scene.desired, scene.observation)).actions)
+
+    async def _observe_again(self, scene: Scene) -> Observation:
+        """One look that fails in the middle of the window is no news about the servers."""
+        try:
+            return await self._ports.fleet.observe()
+        except CatwalkError:
+            return scene.observation
+
+    async def _keep_good(self, draft: Draft, desired: Desired) -> None:
+        """A revision is good when its manifests were accepted and nothing of its plan failed or was skipped."""
+        done = all(outcome.kind in DONE for outcome in draft.all_outcomes)
+        if desired.accepted is not None and desired.refusal is None and done:
+            await self._reader.keep_good(desired.accepted)
+
+
+def _arrived(scene: Scene, statuses: tuple[ServerStatus, ...]) -> tuple[GoodServer, ...]:
+    """The servers that were seen healthy with all their machines as the revision asks."""
+    machines = machines_by_app(scene.desired, scene.observation)
+    trials, accepted = scene.desired.trials, scene.desired.accepted
+    assert accepted is not None
+    found = [(trials[status.server].desired, status) for status in statuses if status.server in trials]
+    return tuple(
+        GoodServer(server=status.server, digest=desired.digest, revision=accepted.revision)
+        for desired, status in found
+        if desired is not None and has_arrived(desired, machines.get(desired.spec.app, ()), status)
+    )
+
+
+def _check_digest(made: Plan, expected_digest: str) -> None:
+    if expected_digest and made.digest != expected_digest:
+        raise Refused(
+            "plan-changed",
+            f"the plan is no longer {expected_digest[:12]} but {made.digest[:12]}; nothing was applied",
+            hint="read the new plan, then apply that one",
+        )
