@@ -5,7 +5,7 @@ what became of the world after several passes. Time moves only when the loop wai
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -60,6 +60,7 @@ from reconciler.loop.progress import Progress, ProgressEvent
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.signals import Signals
 from reconciler.loop.store.setbacks import Failure, failure_after, machine_of
+from tests.postgres import Cluster, cluster, programs
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CANARY = "canary-5b1f0e"
@@ -521,3 +522,22 @@ def codes() -> Callable[[Sequence[Problem]], list[str]]:
 def new_world() -> type[World]:
     """For tests that need a fresh world for every example."""
     return World
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server for this session, one for each worker of xdist."""
+    found = programs()
+    if found is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
+    with cluster(found) as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of either kind, as CATWALK_DATABASE_URL names it; empty for the file in the state directory."""
+    if request.param == "sqlite":
+        return ""
+    running: Cluster = request.getfixturevalue("postgres")
+    return running.url(running.new_database())

@@ -21,12 +21,16 @@ FULL = Problem(code="region-full", message="the region is full")
 KINDS = {"applied": OutcomeKind.APPLIED, "adopted": OutcomeKind.ADOPTED}
 
 
-@pytest.fixture(params=["the double", "the store"])
+@pytest.fixture(params=["the double", "sqlite", "postgresql"])
 async def memory(request, world, tmp_path):
     if request.param == "the double":
         yield world.memory
         return
-    store = await open_store(tmp_path, world.clock)
+    url = ""
+    if request.param == "postgresql":
+        postgres = request.getfixturevalue("postgres")
+        url = postgres.url(postgres.new_database())
+    store = await open_store(tmp_path, world.clock, url=url)
     yield store
     store.close()
 

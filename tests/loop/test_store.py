@@ -1,12 +1,9 @@
-"""The store against real SQLite files: what it keeps, what it forgets, and how it says that it cannot."""
+"""The store against real databases of both kinds, SQLite and PostgreSQL: what it keeps and what it forgets."""
 
 import signal
-import sqlite3
-import stat
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import anyio
 import pytest
@@ -14,11 +11,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from reconciler.core.actions import Action, CreateApp, DestroyApp, Outcome, Plan
+from reconciler.core.actions import Action, CreateApp, DestroyApp, Outcome, Pass, Plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus, Trigger
-from reconciler.errors import EnvironmentFault, InternalFault, Unavailable
-from reconciler.loop.store import database as database_module
+from reconciler.errors import InternalFault
 from reconciler.loop.store import open_store
 from reconciler.loop.store.tables import metadata
 
@@ -28,8 +24,14 @@ DESTROY = DestroyApp(server="time", app="acme-time", reason="gone")
 
 
 @pytest.fixture
-async def store(tmp_path, world):
-    opened = await open_store(tmp_path / "state", world.clock)
+def open_again(tmp_path, world, database_url):
+    """Opens the store of this test, as often as it is called."""
+    return lambda: open_store(tmp_path / "state", world.clock, url=database_url)
+
+
+@pytest.fixture
+async def store(open_again):
+    opened = await open_again()
     yield opened
     opened.close()
 
@@ -55,13 +57,6 @@ async def test_a_new_store_is_empty(store):
     assert await store.owned_apps() == frozenset()
 
 
-async def test_files_of_the_store_belong_to_their_owner_alone(store, tmp_path):
-    await store.next_number()
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
-    assert modes == dict.fromkeys(("catwalk.db", "catwalk.db-wal", "catwalk.db-shm"), 0o600)
-    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-
-
 async def test_a_pass_is_read_back_as_it_was(lived, store):
     lived.commit("one", "time=secret memory")
     finished = await lived.run(Trigger.START)
@@ -73,23 +68,14 @@ async def test_a_pass_is_read_back_as_it_was(lived, store):
     assert await store.open_intents() == ()
 
 
-async def test_what_is_kept_survives_a_restart(lived, store, tmp_path):
+async def test_what_is_kept_survives_a_restart(lived, store, open_again):
     lived.commit("one", "time")
     finished = await lived.run(Trigger.START)
     store.close()
-    again = await open_store(tmp_path / "state", lived.clock)
+    again = await open_again()
     assert await again.latest_pass() == finished
     assert await again.next_number() == finished.number + 1
     again.close()
-
-
-async def test_no_secret_is_in_any_file_of_the_store(lived, tmp_path):
-    lived.commit("one", "time=secret")
-    lived.fleet.output = f'{{"state": "failed", "detail": "token {lived.canary}"}}'
-    await lived.run(Trigger.START)
-    contents = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
-    assert b"acme-time" in contents
-    assert lived.canary.encode() not in contents
 
 
 async def test_history_has_the_newest_pass_first_and_can_be_asked_by_commit(lived, store):
@@ -167,7 +153,7 @@ async def test_the_last_good_revision_is_the_newest_that_was_kept(store):
     assert await store.last_good() == newer
 
 
-async def test_an_intent_survives_a_kill_in_the_middle_of_its_action(tmp_path, world):
+async def test_an_intent_survives_a_kill_in_the_middle_of_its_action(tmp_path, open_again, database_url):
     program = (
         "import anyio, os, signal, sys\n"
         "from pathlib import Path\n"
@@ -176,7 +162,7 @@ async def test_an_intent_survives_a_kill_in_the_middle_of_its_action(tmp_path, w
         "from reconciler.loop.clock import SystemClock\n"
         "from reconciler.loop.store import open_store\n"
         "async def main():\n"
-        "    store = await open_store(Path(sys.argv[1]), SystemClock())\n"
+        "    store = await open_store(Path(sys.argv[1]), SystemClock(), url=sys.argv[2])\n"
         "    action = CreateApp(server='time', app='acme-time', network='acme-time', reason='new')\n"
         "    revision = Revision(commit='c' * 40, branch='main', source='/repository')\n"
         "    await store.record_intents(await store.next_number(), "
@@ -184,43 +170,20 @@ async def test_an_intent_survives_a_kill_in_the_middle_of_its_action(tmp_path, w
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "anyio.run(main)\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
+    command = [sys.executable, "-c", program, str(tmp_path / "state"), database_url]
     killed = await anyio.to_thread.run_sync(lambda: subprocess.run(command, check=False, timeout=50))
     assert killed.returncode == -signal.SIGKILL
-    store = await open_store(tmp_path, world.clock)
+    store = await open_again()
     assert [intent.action for intent in await store.open_intents()] == [CREATE]
     assert await store.owned_apps() == {"acme-time"}
     store.close()
 
 
-async def test_a_reader_in_another_process_does_not_wait_for_a_writer(store, tmp_path, world):
-    await store.keep_last_good(COMMIT)
-    writer = sqlite3.connect(tmp_path / "state" / "catwalk.db", isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    writer.execute("DELETE FROM good_revisions")
-    with anyio.fail_after(5):
-        assert await store.last_good() == COMMIT
-    writer.execute("ROLLBACK")
-    writer.close()
-
-
-async def test_a_database_that_stays_locked_is_unavailable_and_the_write_can_be_repeated(tmp_path, world, monkeypatch):
-    monkeypatch.setattr(database_module, "BUSY_TIMEOUT_S", 0.01)
-    store = await open_store(tmp_path, world.clock)
-    writer = sqlite3.connect(tmp_path / "catwalk.db", isolation_level=None)
-    writer.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable, match="another process"):
-        await store.next_number()
-    writer.close()
-    assert await store.next_number() == 1
-    store.close()
-
-
-async def test_two_processes_that_open_a_new_store_at_once_both_get_it(tmp_path, world):
+async def test_several_that_open_a_new_store_at_once_all_get_it(open_again):
     stores = []
 
     async def open_one() -> None:
-        stores.append(await open_store(tmp_path, world.clock))
+        stores.append(await open_again())
 
     async with anyio.create_task_group() as group:
         for _ in range(4):
@@ -230,89 +193,12 @@ async def test_two_processes_that_open_a_new_store_at_once_both_get_it(tmp_path,
         store.close()
 
 
-async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(store, tmp_path, world):
-    store.close()
-    path = tmp_path / "state" / "catwalk.db"
-    other = sqlite3.connect(path)
-    other.execute("UPDATE alembic_version SET version_num = '9999'")
-    other.commit()
-    other.close()
-    with pytest.raises(EnvironmentFault, match="newer version") as caught:
-        await open_store(tmp_path / "state", world.clock)
-    assert caught.value.problem.code == "database-newer"
-    other = sqlite3.connect(path)
-    assert other.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
-    other.close()
-
-
-@pytest.mark.parametrize("damage", [b"this is no database at all" * 100, None])
-async def test_a_damaged_database_says_that_it_may_be_deleted_and_what_is_lost(tmp_path, world, damage):
-    store = await open_store(tmp_path, world.clock)
-    await store.keep_last_good(COMMIT)
-    store.close()
-    path = tmp_path / "catwalk.db"
-    path.write_bytes(damage or path.read_bytes()[:5000] + b"\xff" * 20_000)
-    with pytest.raises(EnvironmentFault) as caught:
-        await _use(tmp_path, world)
-    assert caught.value.problem.code == "database-corrupt"
-    assert str(path) in caught.value.problem.message
-    assert "history" in caught.value.problem.hint
-    for name in tmp_path.iterdir():
-        name.unlink()
-    assert await _use(tmp_path, world) is None
-
-
-async def _use(state_dir: Path, world):
-    store = await open_store(state_dir, world.clock)
-    try:
-        await store.statuses()
-        await store.next_number()
-        return await store.last_good()
-    finally:
-        store.close()
-
-
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        pytest.param("no url", "database-url-invalid", id="no URL"),
-        pytest.param("oracle+nothing://host/name", "database-driver-missing", id="an unknown driver"),
-        pytest.param("sqlite:////proc/nowhere/catwalk.db", "state-unusable", id="a folder that cannot be made"),
-    ],
-)
-async def test_a_database_url_that_cannot_be_used_is_explained(tmp_path, world, url, code):
-    with pytest.raises(EnvironmentFault) as caught:
-        await open_store(tmp_path, world.clock, url=url)
-    assert caught.value.problem.code == code
-
-
-async def test_a_password_in_a_database_url_is_never_shown(tmp_path, world):
-    with pytest.raises(EnvironmentFault) as caught:
-        await open_store(tmp_path, world.clock, url="oracle+nothing://me:pass-canary@host/name")
-    assert "pass-canary" not in str(caught.value)
-
-
-async def test_the_migrations_make_exactly_the_tables_that_the_code_uses(store, tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'state' / 'catwalk.db'}")
+async def test_the_migrations_make_exactly_the_tables_that_the_code_uses(store, tmp_path, database_url):
+    url = database_url.replace("postgresql:", "postgresql+psycopg:")
+    engine = create_engine(url or f"sqlite:///{tmp_path / 'state' / 'catwalk.db'}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
-
-
-async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, world, monkeypatch):
-    steps = tmp_path / "migrations"
-    (steps / "versions").mkdir(parents=True)
-    (steps / "env.py").write_text((Path(database_module.__file__).parent / "migrations/env.py").read_text())
-    (steps / "versions" / "a.py").write_text(
-        "import sqlalchemy as sa\nfrom alembic import op\nrevision, down_revision = 'a', None\n"
-        "def upgrade():\n    op.create_table('half', sa.Column('x', sa.Integer))\n    op.execute('no sql')\n"
-    )
-    monkeypatch.setattr("reconciler.loop.store.schema.MIGRATIONS", steps)
-    with pytest.raises(EnvironmentFault):
-        await open_store(tmp_path / "state", world.clock)
-    left = sqlite3.connect(tmp_path / "state" / "catwalk.db")
-    assert left.execute("SELECT name FROM sqlite_master").fetchall() == []
-    left.close()
 
 
 async def test_the_history_has_an_end(store, world, monkeypatch):
@@ -365,3 +251,38 @@ async def test_a_failure_that_nothing_tried_again_for_a_day_is_forgotten(lived, 
     lived.clock.advance(24 * 3600 + 10)
     await lived.run()
     assert await store.setbacks() == ()
+
+
+async def test_writers_that_count_at_once_never_get_the_same_number(store, open_again):
+    other = await open_again()
+    numbers: list[int] = []
+
+    async def count(counting) -> None:
+        numbers.extend([await counting.next_number() for _ in range(20)])
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(count, store)
+        group.start_soon(count, other)
+    assert sorted(numbers) == list(range(1, 41))
+    other.close()
+
+
+async def test_two_that_record_passes_at_once_leave_both(store, open_again, world):
+    other = await open_again()
+    now = world.clock.now()
+
+    async def record(recording, server: str) -> None:
+        status = ServerStatus(server=server, state=ServerState.READY, since=now)
+        for _ in range(10):
+            number = await recording.next_number()
+            await recording.record_intents(number, plan_of(CREATE))
+            await recording.record_outcome(number, Outcome(action=CREATE, kind=OutcomeKind.APPLIED))
+            finished = Pass(number=number, trigger=Trigger.COMMIT, started_at=now, finished_at=now, statuses=(status,))
+            await recording.record_pass(finished)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(record, store, "time")
+        group.start_soon(record, other, "memory")
+    assert sorted(line.number for line in await store.history()) == list(range(1, 21))
+    assert await store.owned_apps() == {"acme-time"}
+    other.close()

@@ -12,8 +12,9 @@ from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus
 from reconciler.loop.ports import Clock
 from reconciler.loop.store import reads, safety, writes
-from reconciler.loop.store.database import Database, open_database, sqlite_url
+from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.sqlite import sqlite_url
 
 FILE_NAME: Final = "catwalk.db"
 
