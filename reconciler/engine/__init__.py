@@ -12,8 +12,20 @@ beside this file.
 """
 
 from reconciler.engine.engine import Engine, run_engine
-from reconciler.engine.settings import EngineSettings, Rate, RateLimits, Timings
+from reconciler.engine.images import ImageTags
+from reconciler.engine.settings import EngineSettings, ForeignLease, Rate, RateLimits, Timings
 from reconciler.engine.simulated import Behaviour
 from reconciler.engine.simulation import Simulation
 
-__all__ = ["Behaviour", "Engine", "EngineSettings", "Rate", "RateLimits", "Simulation", "Timings", "run_engine"]
+__all__ = [
+    "Behaviour",
+    "Engine",
+    "EngineSettings",
+    "ForeignLease",
+    "ImageTags",
+    "Rate",
+    "RateLimits",
+    "Simulation",
+    "Timings",
+    "run_engine",
+]

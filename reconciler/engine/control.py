@@ -1,8 +1,8 @@
 """`/_engine/…`: steers a running engine from outside, for tests that are not written in Python.
 
-Faults are planted and listed, the clock is moved, simulated machines get their script. The routes exist only where
-`EngineSettings.control` is on, and want the engine's token like every other. They are no part of Fly's API, and no
-fault acts on them.
+Faults are planted and listed, the clock and the tags of images are moved, simulated machines get their script. The
+routes exist only where `EngineSettings.control` is on, and want the engine's token like every other. They are no part
+of Fly's API, and no fault acts on them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,13 @@ from typing import TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from reconciler.engine import refusals
-from reconciler.engine.api.exchange import Answer, ApiRequest, Route
+from reconciler.engine.api.exchange import Answer, ApiRequest, Route, explained
 from reconciler.engine.clock import rfc3339
 from reconciler.engine.config import Model
 from reconciler.engine.faults.book import Firing, Planted
 from reconciler.engine.faults.rules import Rule
 from reconciler.engine.faults.wiring import Steering
+from reconciler.engine.images import ImageTags
 from reconciler.engine.refusals import Refusal
 from reconciler.engine.simulated import Behaviour
 from reconciler.engine.simulation import Simulation
@@ -37,11 +38,17 @@ class MoveClock(Model):
     """Time that is skipped, forward or back."""
 
 
+class MoveTag(Model):
+    image: str = Field(pattern=r"^[^@\s]+$")
+    """A reference without a digest."""
+
+
 class ControlRoutes:
-    def __init__(self, steering: Steering, simulation: Simulation | None) -> None:
+    def __init__(self, steering: Steering, simulation: Simulation | None, tags: ImageTags) -> None:
         self._faults = steering.faults
         self._clock = steering.clock
         self._simulation = simulation
+        self._tags = tags
 
     def routes(self) -> Iterable[Route]:
         faults, behaviours = "/_engine/faults", "/_engine/behaviours"
@@ -51,6 +58,7 @@ class ControlRoutes:
         yield Route(method="DELETE", template=f"{faults}/{{fault}}", handler=self.remove)
         yield Route(method="GET", template="/_engine/clock", handler=self.time)
         yield Route(method="POST", template="/_engine/clock", handler=self.move)
+        yield Route(method="POST", template="/_engine/images", handler=self.push)
         if self._simulation is not None:
             yield Route(method="GET", template=behaviours, handler=self.behaviours)
             yield Route(method="PUT", template=f"{behaviours}/{{app}}", handler=self.behave)
@@ -92,6 +100,10 @@ class ControlRoutes:
         else:
             self._clock.jump(seconds)
 
+    async def push(self, request: ApiRequest) -> Answer:
+        image = request.read(MoveTag).image
+        return Answer(body={"image": image, "digest": self._tags.move(image)})
+
     async def behaviours(self, _: ApiRequest) -> Answer:
         assert self._simulation is not None, "the route is there only with a simulation"
         return Answer(body=_BEHAVIOURS.dump_python(self._simulation.behaviours(), mode="json"))
@@ -111,13 +123,7 @@ def _read(adapter: TypeAdapter[T], body: bytes) -> T:
     try:
         return adapter.validate_json(body.strip() or b"{}")
     except ValidationError as error:
-        raise refusals.invalid(_explained(error)) from error
-
-
-def _explained(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+        raise refusals.invalid(explained(error)) from error
 
 
 def _rule_json(planted: Planted) -> dict[str, object]:

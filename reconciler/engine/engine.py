@@ -240,7 +240,7 @@ async def _api(desk: Desk, store: Store, ground: _Ground) -> MachinesApi:
         LogRoutes(desk),
     ]
     if desk.settings.control and ground.steering is not None:
-        groups.append(ControlRoutes(ground.steering, ground.simulation))
+        groups.append(ControlRoutes(ground.steering, ground.simulation, ground.settings.tags))
     return MachinesApi([route for group in groups for route in group.routes()], desk)
 
 
@@ -271,6 +271,7 @@ def _autostop(desk: Desk, destinations: Destinations) -> AutostopLoop:
         clock=desk.clock,
         logs=desk.logs,
         timings=desk.settings.timings,
+        idle_after_s=desk.settings.idle_after_s,
     )
 
 

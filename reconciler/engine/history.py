@@ -5,14 +5,25 @@ every client reads to tell a crash from a requested stop.
 """
 
 from dataclasses import replace
+from enum import StrEnum
 
 from reconciler.engine import identifiers
 from reconciler.engine.clock import NANOSECONDS, rfc3339
 from reconciler.engine.records import EVENTS_KEPT, VERSIONS_KEPT, Event, Exit, Goal, Machine, State, Version
 from reconciler.engine.restarts import WINDOW_S
 
-USER_EVENTS = frozenset({"launch", "update", "stop", "suspend"})
-"""Events that a call caused; the rest is the platform's doing."""
+EXIT = "exit"
+
+
+class Source(StrEnum):
+    """Who caused an event."""
+
+    USER = "user"
+    """A call of the API."""
+    FLYD = "flyd"
+    """The platform, which carries out and watches."""
+    PROXY = "proxy"
+    """Autostart and autostop."""
 
 
 def turned(machine: Machine, state: State, *, goal: Goal | None = None) -> Machine:
@@ -20,13 +31,19 @@ def turned(machine: Machine, state: State, *, goal: Goal | None = None) -> Machi
 
 
 def with_event(
-    machine: Machine, now_ns: int, *, type_: str, status: str, request: dict[str, object] | None = None
+    machine: Machine,
+    now_ns: int,
+    *,
+    type_: str,
+    source: Source = Source.FLYD,
+    request: dict[str, object] | None = None,
 ) -> Machine:
+    """The machine with one event more, whose status is the machine's state; an exit is always `stopped`."""
     event = Event(
         id=identifiers.ulid(now_ns),
         type=type_,
-        status=status,
-        source="user" if type_ in USER_EVENTS else "flyd",
+        status="stopped" if type_ == EXIT else str(machine.state),
+        source=source,
         timestamp_ms=now_ns // 1_000_000,
         request=request,
     )
@@ -58,4 +75,4 @@ def exit_recorded(machine: Machine, ended: Exit, now_ns: int, *, requested: bool
         "MonitorEvent": {"exit_event": exit_event},
         "restart_count": len(exits_ns),
     }
-    return with_event(replace(machine, exits_ns=exits_ns), now_ns, type_="exit", status="stopped", request=request)
+    return with_event(replace(machine, exits_ns=exits_ns), now_ns, type_=EXIT, request=request)

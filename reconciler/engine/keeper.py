@@ -335,7 +335,7 @@ class Keeper:
         if started_ns:
             machine = replace(machine, started_ns=started_ns)
         if event:
-            machine = with_event(machine, self._clock.now_ns(), type_=event, status=str(state))
+            machine = with_event(machine, self._clock.now_ns(), type_=event)
         return self._inventory.put_machine(machine)
 
     def _note(self, machine: Machine, message: str, *, level: str = "info") -> None:

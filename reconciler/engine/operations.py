@@ -7,10 +7,10 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.engine import identifiers, refusals, volumes
+from reconciler.engine import identifiers, places, refusals, volumes
 from reconciler.engine.clock import NANOSECONDS, Clock, rfc3339
 from reconciler.engine.config import CreateMachine, UpdateMachine
-from reconciler.engine.history import turned, with_event, with_version
+from reconciler.engine.history import Source, turned, with_event, with_version
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.keeper import Halt, Keeper, halt_of
 from reconciler.engine.records import App, Goal, Lease, Machine, State, Version
@@ -36,7 +36,8 @@ class Operations:
         """A new machine, which boots by itself unless `skip_launch`.
 
         Raises:
-            Refusal: the image is unknown, a live machine has that name, or its volume cannot be attached.
+            Refusal: the image or the region is unknown, a live machine has that name, or its volume cannot be
+                attached.
         """
         self.inventory.forget_destroyed(self.settings.timings.destroyed_kept_s)
         self._require_image(wanted.config.image)
@@ -46,7 +47,7 @@ class Operations:
         now_ns = self.clock.now_ns()
         machine = self._blank(app, name, wanted, now_ns)
         machine = with_version(machine, Version(id=machine.instance_id, config=wanted.config))
-        machine = with_event(machine, now_ns, type_="launch", status="created")
+        machine = with_event(machine, now_ns, type_="launch", source=Source.USER)
         if wanted.lease_ttl:
             machine = replace(machine, lease=self.new_lease(wanted.lease_ttl, ""))
         machine = self.inventory.put_machine(machine)
@@ -62,6 +63,7 @@ class Operations:
             instance_id=identifiers.ulid(now_ns),
             private_ip=identifiers.private_ip(),
             config=wanted.config,
+            image_digest=self.settings.tags.digest(wanted.config.image),
             state=State.CREATED,
             goal=Goal.REST if wanted.skip_launch else Goal.RUN,
             created_ns=now_ns,
@@ -73,6 +75,8 @@ class Operations:
 
     def update(self, machine: Machine, wanted: UpdateMachine) -> Machine:
         """Replaces the whole configuration by a new version; a running machine is restarted with it.
+
+        The same words for the image keep the machine's image, also where the tag has moved since.
 
         Raises:
             Refusal: it is being destroyed, `current_version` is another, the image is unknown, or volumes
@@ -90,14 +94,20 @@ class Operations:
         updated = replace(
             updated,
             exits_ns=(),
+            image_digest=self._digest_after(machine, wanted),
             min_secrets_version=max(wanted.min_secrets_version, machine.min_secrets_version),
             skip_secrets=wanted.skip_secrets,
         )
-        updated = self.inventory.put_machine(with_event(updated, now_ns, type_="update", status="replacing"))
+        updated = with_event(updated, now_ns, type_="update", source=Source.USER)
+        updated = self.inventory.put_machine(updated)
         self.keeper.nudge(machine.id, self._halt(machine))
         return updated
 
-    def start(self, machine: Machine) -> State:
+    def _digest_after(self, machine: Machine, wanted: UpdateMachine) -> str:
+        kept = wanted.config.image == machine.config.image
+        return machine.image_digest if kept else self.settings.tags.digest(wanted.config.image)
+
+    def start(self, machine: Machine, source: Source = Source.USER) -> State:
         """Starts a machine that rests; the state it was in. One that runs already stays as it is.
 
         Raises:
@@ -110,11 +120,11 @@ class Operations:
         if machine.state not in {State.STOPPED, State.FAILED, State.SUSPENDED}:
             raise refusals.failed_precondition(f"unable to start machine from current state: '{machine.state}'")
         starting = turned(replace(machine, exits_ns=()), State.STARTING, goal=Goal.RUN)
-        self.inventory.put_machine(with_event(starting, self.clock.now_ns(), type_="start", status="starting"))
+        self._put(starting, type_="start", source=source)
         self.keeper.nudge(machine.id)
         return machine.state
 
-    def stop(self, machine: Machine, halt: Halt | None = None) -> None:
+    def stop(self, machine: Machine, halt: Halt | None = None, source: Source = Source.USER) -> None:
         """Ends the run, if there is one. Stopping what is stopped changes nothing.
 
         Raises:
@@ -124,11 +134,10 @@ class Operations:
             raise refusals.failed_precondition(f"unable to stop machine from current state: '{machine.state}'")
         if machine.goal is Goal.REST and machine.state not in RUNNING:
             return
-        stopping = turned(machine, State.STOPPING, goal=Goal.REST)
-        self.inventory.put_machine(with_event(stopping, self.clock.now_ns(), type_="stop", status="stopping"))
+        self._put(turned(machine, State.STOPPING, goal=Goal.REST), type_="stop", source=source)
         self.keeper.nudge(machine.id, halt or self._halt(machine))
 
-    def suspend(self, machine: Machine) -> None:
+    def suspend(self, machine: Machine, source: Source = Source.USER) -> None:
         """Freezes the run with its memory; the next start goes on with it. Suspending twice changes nothing.
 
         Raises:
@@ -142,7 +151,7 @@ class Operations:
             raise refusals.failed_precondition(
                 f"unable to suspend machine with more than {SUSPENDED_MEMORY_MB} MB of memory or with swap"
             )
-        self.inventory.put_machine(turned(machine, State.SUSPENDING, goal=Goal.SLEEP))
+        self._put(turned(machine, State.SUSPENDING, goal=Goal.SLEEP), type_="suspend", source=source)
         self.keeper.nudge(machine.id)
 
     def cordon(self, machine: Machine, *, cordoned: bool) -> None:
@@ -164,7 +173,7 @@ class Operations:
         if machine.state not in {*RUNNING, State.STOPPED, State.FAILED}:
             raise refusals.failed_precondition(f"unable to restart machine from current state: '{machine.state}'")
         restarting = turned(replace(machine, exits_ns=()), State.RESTARTING, goal=Goal.RUN)
-        self.inventory.put_machine(with_event(restarting, self.clock.now_ns(), type_="restart", status="restarting"))
+        self._put(restarting, type_="restart", source=Source.USER)
         self.keeper.nudge(machine.id, halt or self._halt(machine))
 
     def destroy(self, machine: Machine, *, force: bool) -> None:
@@ -206,9 +215,12 @@ class Operations:
         if lease and lease.nonce != nonce:
             raise refusals.lease_held(machine.id, lease.owner, rfc3339(lease.expires_ns))
 
+    def _put(self, machine: Machine, *, type_: str, source: Source) -> None:
+        """Stores a machine on its way, with the event that tells who sent it there."""
+        self.inventory.put_machine(with_event(machine, self.clock.now_ns(), type_=type_, source=source))
+
     def _region(self, wanted: CreateMachine) -> str:
-        """The first of a list, which is the one that is tried first."""
-        return (wanted.region or self.settings.region).partition(",")[0].strip()
+        return places.target(wanted.region or self.settings.region, own=self.settings.region)
 
     def _halt(self, machine: Machine) -> Halt:
         return halt_of(machine, self.settings.timings)

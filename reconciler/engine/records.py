@@ -86,6 +86,8 @@ class Machine:
     """The version; every update makes a new one."""
     private_ip: str
     config: MachineConfig
+    image_digest: str = ""
+    """What the image's tag stood for when it was resolved; empty in a state that an earlier version wrote."""
     state: State
     goal: Goal
     created_ns: int
@@ -139,6 +141,8 @@ class Volume:
     """Days."""
     auto_backup_enabled: bool
     created_ns: int
+    updated_ns: int = 0
+    """0 where it has never been changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

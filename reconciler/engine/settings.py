@@ -1,8 +1,11 @@
 """How one engine is set up: values handed in by whoever runs it. The engine reads no environment variable."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
+
+from reconciler.engine.images import ImageTags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,20 @@ class RateLimits:
         return max(rate.burst / rate.per_second for rate in (self.ordinary, self.machine_reads, self.app_deletions))
 
 
+class ForeignLease(StrEnum):
+    """What a lease of somebody else does to `stop` and `destroy`, about which the sources disagree."""
+
+    WAITS = "waits"
+    """They wait for its end and then happen: measured on the live API."""
+    REFUSES = "refuses"
+    """They are refused at once, like every other change: Fly's documentation and its Go client."""
+
+
+def no_idle_time(_app: str) -> float | None:
+    """Every machine has the idle time of `Timings`."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     state_dir: Path
@@ -91,5 +108,12 @@ class EngineSettings:
     control: bool = False
     """Whether `/_engine/…` is served: faults, the clock and the script of a simulation, for whoever has the token."""
     timings: Timings = Timings()
+    idle_after_s: Callable[[str], float | None] = no_idle_time
+    """From an app to its own idle time in seconds; None leaves it at `Timings.autostop_idle_s`. Asked in every pass of
+    the autostop loop, so a new answer counts at once. It is no part of a machine's configuration: the Machines API has
+    no such field."""
+    foreign_lease: ForeignLease = ForeignLease.WAITS
+    tags: ImageTags = field(default_factory=ImageTags)
+    """What the tags of images stand for; move one to play a push."""
     rate_limits: RateLimits | None = None
     """None answers as fast as it is asked; `RateLimits()` refuses with a 429 what the platform would refuse."""

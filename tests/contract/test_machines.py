@@ -205,6 +205,54 @@ async def test_a_command_that_fails_is_200_with_its_exit_code(target):
     )
 
 
+@source("fly.md 4.2")
+async def test_a_restart_by_force_does_not_wait_for_the_stop_signal(target):
+    deaf = "trap '' TERM; while :; do sleep 1; done"
+    made = await target.started(target.script(deaf, stop_config={"signal": "SIGTERM", "timeout": "50s"}))
+    last = (await target.show(made))["events"][0]["id"]
+    assert (await target.post(f"{target.path(made)}/restart?force_stop=true")).status_code == 200
+    query = {"state": "started", "timeout": "20", "from_event_id": last}
+    assert (await target.get(f"{target.path(made)}/wait", **query)).status_code == 200
+
+
+@source("fly.md 4.2")
+@pytest.mark.parametrize("region", ["zzz", "zzz,iad"])
+async def test_a_region_that_does_not_exist_is_refused_by_its_name(target, region):
+    refused = await target.post("/apps/{app}/machines", {"config": target.config(), "region": region})
+    assert 400 <= refused.status_code < 500
+    assert "target region zzz not found" in refused.json()["error"]
+    volume = await target.post("/apps/{app}/volumes", {"name": "data", "region": region, "size_gb": 1})
+    assert "target region zzz not found" in volume.json()["error"]
+
+
+@source("fly.md 4.2", "fly.md 11", "fly.md 15.A.5")
+async def test_an_image_tells_the_digest_that_it_was_resolved_to(target):
+    made = await target.create(skip_launch=True)
+    digest = (await target.show(made))["image_ref"]["digest"]
+    assert digest.startswith("sha256:")
+    changed = await target.post(target.path(made), {"config": target.config(env={"A": "1"}), "skip_launch": True})
+    assert changed.json()["image_ref"]["digest"] == digest
+
+
+@source("fly.md 4.2", "fly.md 4.3")
+async def test_the_organization_lists_the_volumes_of_all_apps(target):
+    body = {"name": "data", "region": target.place.region, "size_gb": 1}
+    made = [(await target.post("/apps/{app}/volumes", body)).json() for _ in range(2)]
+    path, found, query = f"/orgs/{target.place.organization}/volumes", {}, {"limit": "1"}
+    try:
+        for _ in range(1000):
+            page = (await target.get(path, **query)).json()
+            found |= {volume["id"]: volume for volume in page["volumes"]}
+            if not page.get("next_cursor"):
+                break
+            query["cursor"] = page["next_cursor"]
+        assert {volume["id"] for volume in made} <= set(found)
+        assert found[made[0]["id"]]["app_name"] == target.app
+    finally:
+        for volume in made:
+            await target.delete(f"/apps/{{app}}/volumes/{volume['id']}")
+
+
 @source("fly.md 8.2", "fly.md 4.2", "fly.md 6.1")
 async def test_a_suspended_machine_starts_again_at_the_same_version(target):
     made = await target.started()

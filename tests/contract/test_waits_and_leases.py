@@ -55,6 +55,34 @@ async def test_a_wait_for_an_id_that_never_was_is_404(target):
     assert answer.status_code == 404
 
 
+@source("fly.md 6.2", "fly.md 15.A.6")
+async def test_a_wait_from_an_event_is_not_satisfied_by_what_was_there_at_that_event(target):
+    made = await target.started()
+    last = (await target.show(made))["events"][0]["id"]
+    path, query = f"{target.path(made)}/wait", {"state": "started", "from_event_id": last}
+    assert (await target.get(path, timeout="1", **query)).status_code == 408
+    assert (await target.post(f"{target.path(made)}/restart")).status_code == 200
+    later = await target.get(path, timeout="60", **query)
+    assert (later.status_code, later.json()["state"]) == (200, "started")
+    assert later.json()["event_id"] != last
+
+
+@source("fly.md 6.2", "fly.md 15.A.6")
+async def test_a_wait_from_an_earlier_event_is_satisfied_at_once(target):
+    made = await target.started()
+    first = (await target.show(made))["events"][-1]["id"]
+    answer = await target.get(f"{target.path(made)}/wait", state="started", timeout="5", from_event_id=first)
+    assert answer.status_code == 200
+
+
+@source("fly.md 6.2", "fly.md 15.A.6")
+async def test_who_waits_for_the_stop_of_a_machine_that_destroys_itself_finds_nothing(target):
+    made = await target.started(target.script("sleep 2; exit 0", auto_destroy=True, restart={"policy": "no"}))
+    query = {"state": "stopped", "version": made["instance_id"], "timeout": "30"}
+    assert (await target.get(f"{target.path(made)}/wait", **query)).status_code == 404
+    await target.reached(made, "destroyed")
+
+
 @source("fly.md 7.5", "fly.md 7.2", "fly.md 15.A.7", "fly.md 15.A.3")
 async def test_a_lease_refuses_updates_starts_and_second_leases_without_its_nonce(target):
     made = await target.stopped(await target.started())

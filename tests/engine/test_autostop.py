@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 import psutil
@@ -53,6 +54,10 @@ def _waits_for_tick(clock):
     return any(deadline == clock.time_ns + TICK_S * 10**9 for deadline, _ in clock.sleepers)
 
 
+def sources(machine, type_):
+    return [event["source"] for event in machine["events"] if event["type"] == type_]
+
+
 async def states(bench, *machines: dict):
     return [(await bench.show(machine))["state"] for machine in machines]
 
@@ -80,6 +85,46 @@ async def test_a_machine_that_nobody_calls_is_stopped_after_its_idle_time_and_wo
     await listening(made)
     stepped_clock.advance(1)
     assert (await calling).text == f"hello from {made['id']}"
+
+
+async def test_the_proxy_is_named_as_the_source_of_what_it_does(still, pass_time, listening, stepped_clock):
+    made = await still.started(config=idle())
+    await pass_time(IDLE_S)
+    asleep = await still.wait(made, "stopped")
+    assert sources(asleep, "stop") == ["proxy"]
+    assert sources(asleep, "launch") == ["user"]
+    calling = asyncio.create_task(still.call("/"))
+    await listening(made)
+    stepped_clock.advance(1)
+    await calling
+    woken = await still.show(made)
+    assert "proxy" in sources(woken, "start")
+    assert sources(woken, "exit") == ["flyd"]
+    await still.api.post(f"{still.path(made)}/stop")
+    assert sources(await still.show(made), "stop") == ["user", "proxy"]
+
+
+async def test_a_suspension_by_the_proxy_names_it_too(still, pass_time):
+    made = await still.started(config=idle("suspend"))
+    await pass_time(IDLE_S)
+    assert sources(await still.wait(made, "suspended"), "suspend") == ["flyd", "proxy"]
+
+
+async def test_an_app_with_an_idle_time_of_its_own_sleeps_after_that(open_bench, quick, stepped_clock, pass_time):
+    own = {"acme-time": 5.0}
+    settings = replace(quick(autostop_tick_s=TICK_S, autostop_idle_s=IDLE_S, wake_s=10_000), idle_after_s=own.get)
+    async with open_bench(settings, clock=stepped_clock) as bench:
+        await bench.make_app()
+        await bench.make_app("acme-git")
+        soon = await bench.started(config=idle("suspend"))
+        later = (await bench.make_machine(app="acme-git", config=idle()))["id"]
+        await pass_time(TICK_S)
+        await bench.wait(soon, "suspended")
+        assert (await bench.api.get(f"/apps/acme-git/machines/{later}")).json()["state"] == "started"
+        own["acme-git"] = 5.0
+        await pass_time(TICK_S)
+        stopped = await bench.api.get(f"/apps/acme-git/machines/{later}/wait?state=settled")
+        assert stopped.json()["state"] == "stopped"
 
 
 async def test_a_call_begins_the_idle_time_anew(still, pass_time, listening):

@@ -99,6 +99,17 @@ async def test_the_script_of_a_simulation_is_set_for_an_app_and_followed(steered
     assert (found["state"], exits[0]["exit_code"]) == ("stopped", 71)
 
 
+async def test_a_tag_is_moved_for_the_machines_that_are_made_afterwards(steered):
+    await steered.post("/v1/apps", json={"app_name": "one", "org_slug": "personal"})
+    body = {"config": {"image": "tool:1"}}
+    before = (await steered.post("/v1/apps/one/machines", json=body)).json()
+    moved = await steered.post("/_engine/images", json={"image": "tool:1"})
+    after = (await steered.post("/v1/apps/one/machines", json=body)).json()
+    assert after["image_ref"]["digest"] == moved.json()["digest"] != before["image_ref"]["digest"]
+    refused = await steered.post("/_engine/images", json={"image": "tool@sha256:0"})
+    assert (refused.status_code, refused.json()["error"][:23]) == (400, "invalid_argument: image")
+
+
 async def test_a_behaviour_that_means_nothing_is_refused(steered):
     refused = await steered.put("/_engine/behaviours/one", json={"exit_after_s": "soon"})
     assert refused.status_code == 400

@@ -40,6 +40,22 @@ async def test_a_repeated_creation_makes_a_second_volume(bench):
     assert len((await bench.api.get(VOLUMES)).json()) == 2
 
 
+async def test_the_organization_lists_volumes_by_their_last_change_in_pages(bench):
+    first, second = await make_volume(bench), await make_volume(bench, region="iad")
+    await bench.api.put(f"{VOLUMES}/{first['id']}/extend", json={"size_gb": 5})
+    page = (await bench.api.get("/orgs/personal/volumes", params={"limit": 1})).json()
+    assert [one["id"] for one in page["volumes"]] == [second["id"]]
+    rest = (await bench.api.get("/orgs/personal/volumes", params={"cursor": page["next_cursor"]})).json()
+    assert [(one["id"], one["app_name"]) for one in rest["volumes"]] == [(first["id"], "acme-time")]
+    assert rest["next_cursor"] == ""
+    later = {"updated_after": page["last_updated_at"]}
+    assert rest["volumes"][0] in (await bench.api.get("/orgs/personal/volumes", params=later)).json()["volumes"]
+    near = (await bench.api.get("/orgs/personal/volumes", params={"region": "iad"})).json()["volumes"]
+    assert [one["id"] for one in near] == [second["id"]]
+    assert (await bench.api.get("/orgs/personal/volumes", params={"state": "destroyed"})).json()["volumes"] == []
+    assert (await bench.api.get("/orgs/other/volumes")).status_code == 404
+
+
 async def test_a_volume_only_grows(bench):
     made = await make_volume(bench, size_gb=2)
     path = f"{VOLUMES}/{made['id']}/extend"

@@ -69,10 +69,10 @@ class ApiRequest:
         try:
             return model.model_validate_json(self.body.strip() or b"{}")
         except ValidationError as error:
-            raise refusals.invalid(_explained(error)) from error
+            raise refusals.invalid(explained(error)) from error
 
 
-def _explained(error: ValidationError) -> str:
+def explained(error: ValidationError) -> str:
     """The first fault. The input is left out: a body may hold a secret."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])

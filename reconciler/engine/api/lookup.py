@@ -10,7 +10,7 @@ from reconciler.engine.keeper import Keeper
 from reconciler.engine.logbook import LogBook
 from reconciler.engine.operations import Operations
 from reconciler.engine.records import App, Machine
-from reconciler.engine.settings import EngineSettings
+from reconciler.engine.settings import EngineSettings, ForeignLease
 
 LEASE_HEADER = "fly-machine-lease-nonce"
 
@@ -71,7 +71,13 @@ class Desk:
         return machine
 
     async def freed_machine(self, request: ApiRequest) -> Machine:
-        """As `leased_machine`, but waits for a foreign lease to end: what stop and destroy do on the live API."""
+        """As `leased_machine`, but waits for a foreign lease to end: what stop and destroy do on the live API.
+
+        Raises:
+            Refusal: 404; 409 where the settings want the documented behaviour.
+        """
+        if self.settings.foreign_lease is ForeignLease.REFUSES:
+            return self.leased_machine(request)
         nonce = request.headers.get(LEASE_HEADER, "")
         while True:
             machine = self.machine(request)

@@ -2,10 +2,13 @@
 
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
-from reconciler.engine import durations
-from reconciler.engine.api.exchange import Answer, ApiRequest, Route
+from pydantic import ValidationError
+
+from reconciler.engine import durations, refusals
+from reconciler.engine.api.exchange import Answer, ApiRequest, Route, explained
 from reconciler.engine.api.lookup import Desk
 from reconciler.engine.api.rendering import event_json, lease_overview, machine_json, summary_json
 from reconciler.engine.config import CreateMachine, Duration, Model, StopSignal, UpdateMachine
@@ -96,10 +99,12 @@ class MachineRoutes:
         return Answer(body={"ok": True})
 
     async def restart(self, request: ApiRequest) -> Answer:
-        query = {"signal": request.one("signal") or None, "timeout": request.one("timeout") or None}
-        wanted = StopRequest.model_validate(query)
+        wanted = _stop_request(request)
         machine = self._desk.leased_machine(request)
-        self._operations.restart(machine, self._halt(machine, wanted.signal, wanted.timeout))
+        halt = self._halt(machine, wanted.signal, wanted.timeout)
+        if request.flag("force_stop"):
+            halt = replace(halt, signal=signal.SIGKILL)
+        self._operations.restart(machine, halt)
         await self._inventory.settle()
         return Answer(body={"ok": True})
 
@@ -147,6 +152,21 @@ class MachineRoutes:
             signal=signal.Signals[name] if name else own.signal,
             timeout_s=durations.seconds(timeout) if timeout else own.timeout_s,
         )
+
+
+def _stop_request(request: ApiRequest) -> StopRequest:
+    """What a restart says in its query; a bare number is seconds there.
+
+    Raises:
+        Refusal: 400, as for a body.
+    """
+    timeout = request.one("timeout")
+    span = f"{timeout}s" if timeout.isdigit() else timeout
+    query = {"signal": request.one("signal") or None, "timeout": span or None}
+    try:
+        return StopRequest.model_validate(query)
+    except ValidationError as error:
+        raise refusals.invalid(explained(error)) from error
 
 
 def _filter(request: ApiRequest) -> Callable[[Machine], bool]:

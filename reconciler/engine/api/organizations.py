@@ -1,22 +1,15 @@
 """The org-wide list of machines: one call that sees the whole fleet, in pages, oldest change first."""
 
-import base64
-import binascii
 from collections.abc import Iterable
 from itertools import islice
 
-from reconciler.engine import refusals
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import Desk
-from reconciler.engine.clock import from_rfc3339, rfc3339
+from reconciler.engine.api.paging import Position, beginning, cursor_at, page_limit
+from reconciler.engine.clock import rfc3339
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.records import Machine, State
 from reconciler.engine.refusals import Refusal
-
-PAGE_LIMIT = 1000
-
-Position = tuple[int, str]
-"""When a machine changed, and its id."""
 
 
 class OrganizationRoutes:
@@ -30,7 +23,7 @@ class OrganizationRoutes:
     async def machines(self, request: ApiRequest) -> Answer:
         if request.path["org"] != self._desk.settings.organization:
             raise Refusal(404, "organization not found")
-        after, limit = _after(request), _limit(request)
+        after, limit = beginning(request), page_limit(request)
         found = sorted((m for m in self._inventory.machines() if self._wanted(m, request)), key=_position)
         later = (machine for machine in found if _position(machine) > after)
         page = list(islice(later, limit + 1))
@@ -40,7 +33,7 @@ class OrganizationRoutes:
             "error_regions": [],
             "last_machine_id": page[-1].id if page else "",
             "last_updated_at": rfc3339(page[-1].updated_ns) if page else "",
-            "next_cursor": _cursor(page[-1]) if more else "",
+            "next_cursor": cursor_at(_position(page[-1])) if more else "",
         }
         return Answer(body=body)
 
@@ -57,34 +50,6 @@ class OrganizationRoutes:
 
 def _position(machine: Machine) -> Position:
     return machine.updated_ns, machine.id
-
-
-def _cursor(machine: Machine) -> str:
-    return base64.urlsafe_b64encode(f"{machine.updated_ns} {machine.id}".encode()).decode()
-
-
-def _after(request: ApiRequest) -> Position:
-    """Where the page begins: the cursor, else `updated_after`, else the beginning."""
-    if cursor := request.one("cursor"):
-        try:
-            updated_ns, _, machine_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
-            return int(updated_ns), machine_id
-        except (binascii.Error, ValueError) as error:
-            raise refusals.invalid("cursor") from error
-    if moment := request.one("updated_after"):
-        try:
-            # Greater than every machine id, because `updated_after` excludes its moment.
-            return from_rfc3339(moment), "~"
-        except ValueError as error:
-            raise refusals.invalid("updated_after must be an RFC 3339 time") from error
-    return 0, ""
-
-
-def _limit(request: ApiRequest) -> int:
-    text = request.one("limit") or str(PAGE_LIMIT)
-    if not (text.isascii() and text.isdigit()) or int(text) == 0:
-        raise refusals.invalid("limit must be a positive number")
-    return min(int(text), PAGE_LIMIT)
 
 
 def _overview(machine: Machine, *, summary: bool) -> dict[str, object]:

@@ -4,16 +4,7 @@ from collections.abc import Iterable
 
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import Desk
-
-PLACES = (
-    ("ams", "Amsterdam, Netherlands", 52.3740, 4.8897),
-    ("fra", "Frankfurt, Germany", 50.1109, 8.6821),
-    ("iad", "Ashburn, Virginia (US)", 39.0438, -77.4874),
-    ("nrt", "Tokyo, Japan", 35.6762, 139.6503),
-    ("sjc", "San Jose, California (US)", 37.3382, -121.8863),
-    ("syd", "Sydney, Australia", -33.8688, 151.2093),
-)
-"""A few of Fly's regions by code and place. Machines may name any region: here they all are this computer."""
+from reconciler.engine.places import REGIONS
 
 
 class PlatformRoutes:
@@ -25,7 +16,7 @@ class PlatformRoutes:
 
     async def regions(self, _request: ApiRequest) -> Answer:
         """Capital letters as on the wire, where the OpenAPI document has small ones."""
-        places = (*PLACES, (self._settings.region, "This computer", 0.0, 0.0))
+        known = {self._settings.region: ("This computer", 0.0, 0.0), **REGIONS}
         regions = [
             {
                 "code": code,
@@ -37,6 +28,6 @@ class PlatformRoutes:
                 "deprecated": False,
                 "capacity": 1000,
             }
-            for code, name, latitude, longitude in dict.fromkeys(places)
+            for code, (name, latitude, longitude) in known.items()
         ]
         return Answer(body={"Regions": regions, "Nearest": self._settings.region})

@@ -42,7 +42,7 @@ def summary_json(machine: Machine) -> dict[str, object]:
             "registry": reference.registry,
             "repository": reference.repository,
             "tag": reference.tag,
-            "digest": reference.digest,
+            "digest": machine.image_digest or reference.digest,
         },
         "created_at": rfc3339(machine.created_ns),
         "updated_at": rfc3339(machine.updated_ns),

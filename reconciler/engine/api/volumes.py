@@ -1,14 +1,16 @@
-"""Volumes: create, list, show, change, extend, delete."""
+"""Volumes: create, list, show, change, extend, delete, and the list of the organization."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 
 from pydantic import Field
 
-from reconciler.engine import identifiers, refusals, volumes
+from reconciler.engine import identifiers, places, refusals, volumes
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
 from reconciler.engine.api.lookup import Desk
+from reconciler.engine.api.paging import Position, beginning, cursor_at, page_limit
 from reconciler.engine.clock import rfc3339
 from reconciler.engine.config import Model
 from reconciler.engine.records import App, Volume
@@ -16,6 +18,8 @@ from reconciler.engine.refusals import Refusal
 
 DEFAULT_SIZE_GB = 3
 LARGEST_GB = 500
+CREATED = "created"
+"""The one state that a volume has here as long as it exists."""
 SNAPSHOT_DAYS = 5
 """Snapshots are on by default and kept so long (Fly docs, "Volume snapshots"). None is made here."""
 
@@ -53,10 +57,38 @@ class VolumeRoutes:
         yield Route(method="PUT", template=one, handler=self.update)
         yield Route(method="DELETE", template=one, handler=self.delete)
         yield Route(method="PUT", template=f"{one}/extend", handler=self.extend)
+        yield Route(method="GET", template="/v1/orgs/{org}/volumes", handler=self.of_organization)
 
     async def list(self, request: ApiRequest) -> Answer:
         app = self._desk.app(request)
         return Answer(body=[self._json(app, volume) for volume in app.volumes])
+
+    async def of_organization(self, request: ApiRequest) -> Answer:
+        """Every volume of every app, in pages. Deleted ones are gone at once here and never listed."""
+        if request.path["org"] != self._desk.settings.organization:
+            raise Refusal(404, "organization not found")
+        after, limit = beginning(request), page_limit(request)
+        found = sorted(self._wanted(request), key=lambda one: _position(one[1]))
+        page = list(islice((one for one in found if _position(one[1]) > after), limit + 1))
+        more, page = len(page) > limit, page[:limit]
+        last = page[-1][1] if page else None
+        body: dict[str, object] = {
+            "volumes": [self._org_json(app, volume) for app, volume in page],
+            "last_volume_id": last.id if last else "",
+            "last_updated_at": rfc3339(_position(last)[0]) if last else "",
+            "next_cursor": cursor_at(_position(last)) if last and more else "",
+        }
+        return Answer(body=body)
+
+    def _wanted(self, request: ApiRequest) -> Iterator[tuple[App, Volume]]:
+        regions, states = request.words("region"), request.words("state")
+        for app in self._desk.inventory.apps() if not states or CREATED in states else ():
+            for volume in app.volumes:
+                if not regions or volume.region in regions:
+                    yield app, volume
+
+    def _org_json(self, app: App, volume: Volume) -> dict[str, object]:
+        return {**self._json(app, volume), "app_name": app.name, "updated_at": rfc3339(_position(volume)[0])}
 
     async def create(self, request: ApiRequest) -> Answer:
         """Not idempotent: names are not unique, and a repeated call makes a second volume."""
@@ -66,7 +98,7 @@ class VolumeRoutes:
         volume = Volume(
             id=identifiers.volume_id(),
             name=wanted.name,
-            region=wanted.region or self._desk.settings.region,
+            region=places.target(wanted.region or self._desk.settings.region, own=self._desk.settings.region),
             size_gb=wanted.size_gb or DEFAULT_SIZE_GB,
             encrypted=wanted.encrypted is not False,
             fstype=wanted.fstype or "ext4",
@@ -86,6 +118,7 @@ class VolumeRoutes:
         volume = _found(app, request)
         changed = replace(
             volume,
+            updated_ns=self._desk.clock.now_ns(),
             snapshot_retention=wanted.snapshot_retention or volume.snapshot_retention,
             auto_backup_enabled=(
                 volume.auto_backup_enabled if wanted.auto_backup_enabled is None else wanted.auto_backup_enabled
@@ -99,7 +132,7 @@ class VolumeRoutes:
         volume = _found(app, request)
         if size_gb <= volume.size_gb:
             raise refusals.invalid(f"size_gb must be more than the present {volume.size_gb}")
-        changed = replace(volume, size_gb=size_gb)
+        changed = replace(volume, size_gb=size_gb, updated_ns=self._desk.clock.now_ns())
         app = await self._change(app, changed)
         return Answer(body={"needs_restart": False, "volume": self._json(app, changed)})
 
@@ -126,7 +159,7 @@ class VolumeRoutes:
         rendered: dict[str, object] = {
             "id": volume.id,
             "name": volume.name,
-            "state": "created",
+            "state": CREATED,
             "region": volume.region,
             "zone": "local",
             "size_gb": volume.size_gb,
@@ -138,6 +171,10 @@ class VolumeRoutes:
             "created_at": rfc3339(volume.created_ns),
         }
         return {**rendered, "attached_machine_id": holder.id} if holder else rendered
+
+
+def _position(volume: Volume) -> Position:
+    return volume.updated_ns or volume.created_ns, volume.id
 
 
 def _found(app: App, request: ApiRequest) -> Volume:

@@ -6,13 +6,14 @@ it finds one that is leaving, waits, and wakes it. Health checks do not pass the
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from reconciler.engine.clock import NANOSECONDS, Clock
 from reconciler.engine.config import Service
+from reconciler.engine.history import Source
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.logbook import LogBook, Origin
 from reconciler.engine.operations import Operations
@@ -38,6 +39,8 @@ class AutostopLoop:
     clock: Clock
     logs: LogBook
     timings: Timings
+    idle_after_s: Callable[[str], float | None]
+    """From an app to its own idle time, where it has one."""
 
     async def run(self) -> None:
         """Makes a pass every `autostop_tick_s` until it is cancelled."""
@@ -82,18 +85,18 @@ class AutostopLoop:
         """A machine that cannot be suspended is stopped instead, as on Fly."""
         if how is Autostop.SUSPEND:
             try:
-                self.operations.suspend(machine)
+                self.operations.suspend(machine, Source.PROXY)
             except Refusal as refusal:
                 log.debug("suspend-refused", machine=machine.id, reason=refusal.text)
             else:
                 return
-        self.operations.stop(machine)
+        self.operations.stop(machine, source=Source.PROXY)
 
     def _started(self, machine: Machine) -> Started:
         candidate = self.candidates.candidate(machine)
         busy = candidate.load > 0 or self.loads.requests(machine.id) > 0
         since_ns = max(self.loads.active_ns(machine.id), machine.started_ns)
-        rested = self.clock.now_ns() - since_ns >= self.timings.autostop_idle_s * NANOSECONDS
+        rested = self.clock.now_ns() - since_ns >= self._idle_after_s(machine.app) * NANOSECONDS
         services = machine.config.services or ()
         return Started(
             machine_id=machine.id,
@@ -103,6 +106,10 @@ class AutostopLoop:
             autostop=_autostop(services),
             least_running=max(_least_running(services), default=0) if self._is_primary(machine) else 0,
         )
+
+    def _idle_after_s(self, app: str) -> float:
+        own_s = self.idle_after_s(app)
+        return self.timings.autostop_idle_s if own_s is None else own_s
 
     def _is_primary(self, machine: Machine) -> bool:
         """Without a word about it, the region of the app's first machine is the primary one."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from reconciler.engine.clock import NANOSECONDS, Clock
+from reconciler.engine.history import Source
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.keeper import Keeper
 from reconciler.engine.logbook import LogBook, Origin
@@ -148,7 +149,7 @@ class Destinations:
         assert machine is not None, "nothing happens between the decision and what follows from it"
         try:
             self.operations.require_lease(machine, "")
-            self.operations.start(machine)
+            self.operations.start(machine, Source.PROXY)
         except Refusal as refusal:
             search.refused[machine_id] = refusal
             message = f'machines API returned an error: "{refusal.text}"'

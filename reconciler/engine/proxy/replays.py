@@ -5,7 +5,6 @@ their bypass) is refused, never ignored; so is everything that could break the r
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
@@ -13,21 +12,13 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from reconciler.engine import durations
+from reconciler.engine.places import GROUPS
 
 REPLAY_TYPE = b"application/vnd.fly.replay+json"
 HOPS_LIMIT = 10
 """Replays of one request (docs, "Error codes", PA02)."""
 FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "host", "expect", "upgrade", "te", "trailer"})
 """Fields that say where a request ends or whom it is for; no transformation reaches them."""
-REGION_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "apac": ("bom", "hkg", "nrt", "sin", "syd"),
-    "eu": ("ams", "arn", "cdg", "fra", "lhr", "mad", "otp", "waw"),
-    "na": ("bos", "dfw", "den", "ewr", "iad", "lax", "mia", "ord", "sea", "sjc", "yul", "yyz"),
-    "sa": ("bog", "eze", "gig", "gru", "scl"),
-    "us": ("bos", "dfw", "den", "ewr", "iad", "lax", "mia", "ord", "sea", "sjc"),
-    "usa": ("bos", "dfw", "den", "ewr", "iad", "lax", "mia", "ord", "sea", "sjc"),
-}
-"""Fly's aliases with its regions; Fly documents the names, not the members."""
 _PAIR = re.compile(r'\s*([a-z_-]+)\s*=\s*("[^"]*"|[^;"]*)\s*(?:;|$)')
 _Text = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f;]*$")]
 _Value = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -136,4 +127,4 @@ def _fields(text: bytes) -> dict[str, str]:
 def region_codes(text: str) -> tuple[str, ...]:
     """A comma list of regions and their groups, as codes in the order of preference."""
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
-    return tuple(dict.fromkeys(code for word in words for code in REGION_GROUPS.get(word, (word,))))
+    return tuple(dict.fromkeys(code for word in words for code in GROUPS.get(word, (word,))))
