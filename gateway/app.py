@@ -10,6 +10,7 @@ readable by a web page that gave its own name the address 127.0.0.1. Health is n
 the address of the machine.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from litestar.types import (
 
 from gateway.admission import Admission
 from gateway.decision import is_server_path
+from gateway.edge import edge_protocol
 from gateway.endpoint import ServerEndpoint
 from gateway.problems import Answer, Problem, ProblemKind, Refused, code_of_status, internal_fault, problem_members
 from gateway.relay import Relay
@@ -59,7 +61,7 @@ def create_app(
     *,
     route_handlers: Sequence[ControllerRouterHandler] = (),
     plugins: Sequence[PluginProtocol] = (),
-) -> Litestar:
+) -> "Gateway":
     """The application for an ASGI server. `route_handlers` and `plugins` come from other rooms (the dashboard).
 
     The data path closes its upstream connections when the application shuts down.
@@ -86,15 +88,19 @@ def create_app(
         logging_config=None,
     )
     app.endpoint = ServerEndpoint(settings, routes, relay)
+    app.http_protocol = edge_protocol(app.endpoint.edge())
     return app
 
 
 class Gateway(Litestar):
     """Litestar with the data path in front of it. Made by `create_app`."""
 
-    __slots__ = ("endpoint",)
+    __slots__ = ("endpoint", "http_protocol")
 
     endpoint: ServerEndpoint
+    http_protocol: type[asyncio.Protocol]
+    """For `uvicorn.Config(app, http=app.http_protocol)`: carries most calls below ASGI, at a fraction of the price. The
+    application works without it all the same."""
 
     async def __call__(
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend

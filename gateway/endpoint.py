@@ -18,6 +18,9 @@ from litestar.types import Receive, Scope, Send
 from gateway.answers import ClientResponseHead, answer_head, explain
 from gateway.client import Client, ClientGone
 from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
+from gateway.edge.plans import PlanMemory
+from gateway.edge.protocol import Edge
+from gateway.edge.writing import ResponseHeads
 from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, internal_fault, refusal, session_not_found
 from gateway.relay import (
     BufferedResponse,
@@ -43,8 +46,14 @@ class ServerEndpoint:
     def __init__(self, settings: GatewaySettings, routes: RouteTable, relay: Relay) -> None:
         self._settings = settings
         self._relay = relay
+        self._routes = routes
         self._sealer = CapsuleSealer(settings.session_key)
         self._rules = RequestRules(settings, routes, self._sealer)
+
+    def edge(self) -> Edge:
+        """The same data path for the connections themselves, by the same rules and over the same relay."""
+        plans = PlanMemory(self._rules.decide, lambda: self._routes.generation)
+        return Edge(relay=self._relay, plans=plans, heads=ResponseHeads(self._sealer))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""

@@ -26,7 +26,8 @@ class ReadFlow(Protocol):
 class ResponseSink(Protocol):
     """Where a response goes. Called from the event loop: started, head, pieces of the body, then ended or failed.
 
-    `failed` may come at any point after `started` and is then the last call. The methods must not block or raise.
+    A response that is here as a whole comes in one call in place of head and pieces. `failed` may come at any point
+    after `started` and is then the last call. The methods must not block or raise.
     """
 
     def started(self, flow: ReadFlow) -> None: ...
@@ -34,6 +35,8 @@ class ResponseSink(Protocol):
     def head_received(self, head: ResponseHead) -> None: ...
 
     def body_received(self, data: bytes) -> None: ...
+
+    def whole_received(self, head: ResponseHead, body: bytes) -> None: ...
 
     def ended(self) -> None: ...
 

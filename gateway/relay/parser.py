@@ -26,11 +26,15 @@ class ResponseParser:
         "_is_interim",
         "_limits",
         "_llhttp",
+        "_pieces",
         "_refusal",
         "_sink",
         "_unproductive_bytes",
+        "content_length",
         "ends_with_connection",
+        "had_interim",
         "has_head",
+        "head",
         "is_complete",
         "keeps_alive",
     )
@@ -43,6 +47,10 @@ class ResponseParser:
         self._refusal: UpstreamBroken | None = None
         self._unproductive_bytes = 0
         self._is_interim = False
+        self._pieces: list[bytes] = []
+        self.had_interim = False
+        self.head: ResponseHead | None = None
+        self.content_length: int | None = None
         self.has_head = False
         self.is_complete = True
         self.keeps_alive = True
@@ -53,6 +61,9 @@ class ResponseParser:
         self._sink = sink
         self._headers = []
         self._unproductive_bytes = 0
+        self.had_interim = False
+        self.head = None
+        self.content_length = None
         self.has_head = False
         self.is_complete = False
         self.ends_with_connection = False
@@ -60,10 +71,19 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Parse what arrived and tell the sink. Sets `is_complete` and `keeps_alive` at the end of a response.
 
+        The pieces of the body that one arrival holds are given on as one: an event stream may come as hundreds of tiny
+        chunks in one packet.
+
         Raises:
             UpstreamBroken: it is not a response that can be trusted; the connection must be closed.
         """
         self._unproductive_bytes += len(data)
+        try:
+            self._parse(data)
+        finally:
+            self._deliver_body()
+
+    def _parse(self, data: bytes) -> None:
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -97,6 +117,7 @@ class ResponseParser:
         status = self._llhttp.get_status_code()
         self._is_interim = 100 <= status < 200 and status != 101
         if self._is_interim:
+            self.had_interim = True
             return
         if not 200 <= status <= 599:
             self._refuse(f"the upstream answered with status {status}")
@@ -108,8 +129,7 @@ class ResponseParser:
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
         self._unproductive_bytes = 0
-        if self._sink is not None:
-            self._sink.body_received(data)
+        self._pieces.append(data)
 
     def on_message_complete(self) -> None:
         """The end of a response, or of an interim one in front of it."""
@@ -124,14 +144,22 @@ class ResponseParser:
         self.has_head = True
         self.keeps_alive = self._llhttp.should_keep_alive() and not self.ends_with_connection
         self._unproductive_bytes = 0
+        self.head = ResponseHead(status=status, headers=tuple(self._headers))
         if self._sink is not None:
-            self._sink.head_received(ResponseHead(status=status, headers=tuple(self._headers)))
+            self._sink.head_received(self.head)
+
+    def _deliver_body(self) -> None:
+        if self._pieces and self._sink is not None:
+            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._sink.body_received(data)
 
     def _check_framing(self, status: int) -> None:
         lengths = [value for name, value in self._headers if name == b"content-length"]
         codings = [value.strip().lower() for name, value in self._headers if name == b"transfer-encoding"]
         match (len(lengths), codings):
             case (0 | 1, []):
+                self.content_length = int(lengths[0]) if lengths else None
                 self.ends_with_connection = not lengths and status not in _BODILESS
             case (0, [b"chunked"]):
                 self.ends_with_connection = False

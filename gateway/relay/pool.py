@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from gateway.relay.connection import UpstreamConnection
 from gateway.relay.exchange import Exchange, ResponseSink
 from gateway.relay.faults import ExchangeAborted, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from gateway.relay.known import KnownHeads
 from gateway.relay.limits import RelayLimits
 
 
@@ -46,6 +47,7 @@ class Relay:
     def __init__(self, limits: RelayLimits) -> None:
         self.limits = limits
         self._lanes: dict[Address, _Lane] = {}
+        self._heads = KnownHeads()
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
@@ -62,6 +64,15 @@ class Relay:
         if connection is None:
             connection = await self._dial(address)
         return connection.begin(sink, opening, chunked=chunked)
+
+    def open_at_once(self, address: Address, request: bytes, sink: ResponseSink) -> Exchange | None:
+        """Send a whole request on an idle connection, or do nothing and return None where there is none."""
+        connection = self._take_idle(address)
+        if connection is None:
+            return None
+        exchange = connection.begin(sink, request, chunked=False)
+        exchange.complete_request()
+        return exchange
 
     async def aclose(self) -> None:
         """End all exchanges and close all connections."""
@@ -103,6 +114,7 @@ class Relay:
         def make() -> UpstreamConnection:
             return UpstreamConnection(
                 self.limits,
+                self._heads,
                 release=lambda connection: self._keep(lane, connection),
                 gone=lambda connection: self._drop(address, lane, connection),
             )

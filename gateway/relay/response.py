@@ -65,6 +65,13 @@ class BufferedResponse:
         if self._eager or self._paused:
             self._wake()
 
+    def whole_received(self, head: ResponseHead, body: bytes) -> None:
+        """All of it at once: `ended` follows."""
+        self._head = head
+        if body:
+            self._pieces.append(body)
+            self._size += len(body)
+
     def ended(self) -> None:
         """The answer is whole."""
         self._ended = True

@@ -57,6 +57,8 @@ class ResponseHead:
 
     status: int
     headers: Headers
+    block: bytes = b""
+    """The head as it stood on the wire, where it is one that is remembered: a key for what is worked out from it."""
 
     def value(self, name: bytes) -> bytes | None:
         """The first header of that lower-case name, or None where there is none."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +18,8 @@ from gateway.routing import RouteTable, Upstream
 from gateway.settings import GatewaySettings
 
 SESSION_KEY = b"k" * 32
+_data_path = ["edge"]
+"""By which of its two ways the gateway under test carries calls: below ASGI where possible, or always by ASGI."""
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 AsgiApp = Callable[..., Awaitable[None]]
 
@@ -30,8 +32,23 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def serve(app: AsgiApp, *, lifespan: Literal["on", "off"] = "off") -> AsyncIterator[int]:
+async def serve(
+    app: AsgiApp,
+    *,
+    lifespan: Literal["on", "off"] = "off",
+    http: type[asyncio.Protocol] | str = "httptools",
+    keep_alive_s: float = 5,
+) -> AsyncIterator[int]:
     """Run an ASGI application on a free loopback port; yields the port."""
+    async with serve_stoppably(app, lifespan=lifespan, http=http, keep_alive_s=keep_alive_s) as (port, _):
+        yield port
+
+
+@asynccontextmanager
+async def serve_stoppably(
+    app: AsgiApp, *, lifespan: str, http: type[asyncio.Protocol] | str, keep_alive_s: float
+) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """As `serve`; also yields what asks the server to stop, as SIGTERM does."""
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
@@ -40,17 +57,22 @@ async def serve(app: AsgiApp, *, lifespan: Literal["on", "off"] = "off") -> Asyn
         access_log=False,
         ws="none",
         lifespan=lifespan,
-        http="httptools",
+        http=http,
         timeout_graceful_shutdown=1,
+        timeout_keep_alive=keep_alive_s,
     )
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve())
         await until(lambda: server.started)
-        try:
-            yield server.servers[0].sockets[0].getsockname()[1]
-        finally:
+
+        def stop() -> None:
             server.should_exit = True
+
+        try:
+            yield server.servers[0].sockets[0].getsockname()[1], stop
+        finally:
+            stop()
 
 
 @dataclass
@@ -110,6 +132,7 @@ def upstream_at(port: int, server: str = "time") -> Upstream:
 class RunningGateway:
     port: int
     routes: RouteTable
+    stop: Callable[[], None] = lambda: None
 
     @property
     def url(self) -> str:
@@ -127,6 +150,7 @@ async def gateway_to(
     relay: RelayLimits | None = None,
     handlers: Sequence[ControllerRouterHandler] = (),
     ready: bool = True,
+    keep_alive_s: float = 5,
     **settings: object,
 ) -> AsyncIterator[RunningGateway]:
     """A gateway with one server, `time`, at that port."""
@@ -137,8 +161,17 @@ async def gateway_to(
         lambda: Readiness(is_ready=ready, detail="" if ready else "no pass is done yet"),
         route_handlers=handlers,
     )
-    async with serve(app, lifespan="on") as own_port:
-        yield RunningGateway(port=own_port, routes=routes)
+    http = app.http_protocol if _data_path[-1] == "edge" else "httptools"
+    async with serve_stoppably(app, lifespan="on", http=http, keep_alive_s=keep_alive_s) as (own_port, stop):
+        yield RunningGateway(port=own_port, routes=routes, stop=stop)
+
+
+@pytest.fixture(params=["edge", "asgi"])
+def data_path(request) -> Iterator[None]:
+    """Runs a test once for each way through the gateway."""
+    _data_path.append(request.param)
+    yield
+    _data_path.pop()
 
 
 @pytest.fixture

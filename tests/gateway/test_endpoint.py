@@ -12,6 +12,8 @@ from tests.gateway.conftest import gateway_to, read_body, read_request, reply, s
 
 EVENT_STREAM = (b"content-type", b"text/event-stream")
 
+pytestmark = pytest.mark.usefixtures("data_path")
+
 
 @pytest.fixture
 async def client():

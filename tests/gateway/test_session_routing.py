@@ -7,6 +7,7 @@ from gateway.problems import SESSION_NOT_FOUND_BODY
 from gateway.sessions import CapsuleSealer, PinnedSession
 from tests.gateway.conftest import SESSION_KEY, gateway_to, read_body, reply, serve, upstream_at
 
+pytestmark = pytest.mark.usefixtures("data_path")
 LEGACY = {"mcp-protocol-version": "2025-11-25"}
 MODERN = {"mcp-protocol-version": "2026-07-28"}
 

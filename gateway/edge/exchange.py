@@ -1,0 +1,130 @@
+"""One call on the edge: takes the response from the relay and writes it to the client as it comes.
+
+A client that reads slowly stops the reading from the upstream; a client that leaves ends the exchange. What the
+upstream breaks off stays visibly incomplete for the client, because its connection is closed in the middle.
+"""
+
+from typing import Protocol
+
+import structlog
+
+from gateway.answers import explain
+from gateway.edge.plans import Plan
+from gateway.edge.writing import ResponseHeads, announces_length, encode_answer
+from gateway.problems import Answer, SessionNotFound, session_not_found
+from gateway.relay import ExchangeAborted, RelayFault, ResponseHead
+from gateway.relay.exchange import ReadFlow
+from gateway.relay.wire import LAST_CHUNK, encode_chunk
+
+_log = structlog.get_logger("gateway")
+
+
+class ClientConnection(Protocol):
+    """What a call needs of the connection that it came in on."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client has yet to read what was written."""
+        ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def head_end(self) -> bytes:
+        """The headers that every response has, and the empty line."""
+        ...
+
+    def call_ended(self, *, clean: bool) -> None:
+        """The call is over; an unclean end means that the client must not take the response for whole."""
+        ...
+
+
+class EdgeCall:
+    """Implements `ResponseSink` for one client."""
+
+    __slots__ = ("_client", "_heads", "_is_chunked", "_is_open", "flow", "has_begun", "is_stream", "plan")
+
+    def __init__(self, plan: Plan, client: ClientConnection, heads: ResponseHeads) -> None:
+        self.plan = plan
+        self._client = client
+        self._heads = heads
+        self._is_chunked = False
+        self._is_open = True
+        self.has_begun = False
+        self.is_stream = False
+        self.flow: ReadFlow | None = None
+
+    def started(self, flow: ReadFlow) -> None:
+        """Remember whom to slow down."""
+        self.flow = flow
+
+    def whole_received(self, head: ResponseHead, body: bytes) -> None:
+        """The most frequent case: everything in one write."""
+        translated = self._translate(head)
+        if translated is not None:
+            self.has_begun = True
+            self._client.write(b"%b%b%b" % (translated, self._client.head_end(), body))
+
+    def head_received(self, head: ResponseHead) -> None:
+        """Write the head; without an announced length the body goes out in chunks."""
+        translated = self._translate(head)
+        if translated is None:
+            return
+        self.has_begun = True
+        self.is_stream = head.is_event_stream
+        self._is_chunked = not announces_length(head)
+        framing = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
+        self._client.write(b"%b%b%b" % (translated, framing, self._client.head_end()))
+
+    def body_received(self, data: bytes) -> None:
+        """Write a piece."""
+        if self._is_open:
+            self._client.write(encode_chunk(data) if self._is_chunked else data)
+            if self._client.is_slow and self.flow is not None:
+                self.flow.pause_reading()
+
+    def ended(self) -> None:
+        """The response is whole."""
+        if self._is_open:
+            self._is_open = False
+            if self._is_chunked:
+                self._client.write(LAST_CHUNK)
+            self._client.call_ended(clean=True)
+
+    def failed(self, fault: RelayFault) -> None:
+        """Say so, if nothing has been said yet."""
+        if not self._is_open:
+            return
+        if not isinstance(fault, ExchangeAborted):
+            server = self.plan.forward.upstream.server
+            _log.warning("upstream_fault", server=server, cause=fault.cause, answer_begun=self.has_begun)
+        self._refuse(fault)
+
+    def leave(self) -> None:
+        """Nobody wants the response any more."""
+        self._is_open = False
+
+    def end_stream(self) -> None:
+        """End an event stream between two events, as a server does that goes away: the client will ask again."""
+        if self._is_open and self.is_stream:
+            self._is_open = False
+            self._client.write(LAST_CHUNK)
+            self._client.call_ended(clean=True)
+
+    def _translate(self, head: ResponseHead) -> bytes | None:
+        try:
+            return self._heads.translate(self.plan.forward, head)
+        except (RelayFault, SessionNotFound) as error:
+            self._refuse(error)
+            return None
+
+    def _refuse(self, error: RelayFault | SessionNotFound) -> None:
+        self._is_open = False
+        if not self.has_begun:
+            self._client.write(encode_answer(self._answer(error)))
+        self._client.call_ended(clean=not self.has_begun)
+
+    def _answer(self, error: RelayFault | SessionNotFound) -> Answer:
+        if isinstance(error, SessionNotFound):
+            return session_not_found()
+        problem = explain(error, self.plan.forward.upstream.server)
+        return problem.rpc_answer() if self.plan.forward.method == "POST" else problem.answer()

@@ -1,0 +1,71 @@
+"""What was decided about a request head, remembered for as long as it holds.
+
+Clients send the same head with call after call; only the length of the body changes. So the decision and the head that
+goes upstream are looked up by the bytes that came in. A plan is void as soon as the routes have moved on. Nothing that
+depends on a body is in it, and only heads that were accepted have one: a refusal is decided and told by ASGI.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.decision import ClientHead, Forward
+from gateway.edge.heads import read_plain_head
+from gateway.problems import Refused, SessionNotFound
+from gateway.relay import MalformedHead
+from gateway.relay.pool import Address
+
+_MAX_PLANS = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do with every request that begins with the same bytes."""
+
+    forward: Forward
+    address: Address
+    opening: bytes
+    """The head that goes upstream."""
+    body_size: int
+    generation: int
+
+
+class PlanMemory:
+    """The plans of one gateway. `decide` is asked about heads that are not known."""
+
+    __slots__ = ("_by_block", "_decide", "_generation")
+
+    def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], int]) -> None:
+        self._decide = decide
+        self._generation = generation
+        self._by_block: dict[bytes, Plan] = {}
+
+    def find(self, block: bytes) -> Plan | None:
+        """The plan for a head, or None where the edge has nothing to do with it."""
+        plan = self._by_block.get(block)
+        if plan is not None and plan.generation == self._generation():
+            return plan
+        return self._make(block)
+
+    def _make(self, block: bytes) -> Plan | None:
+        head = read_plain_head(block)
+        if head is None:
+            return None
+        try:
+            plan = self._plan(head)
+        except (Refused, SessionNotFound, MalformedHead):
+            return None
+        if len(self._by_block) >= _MAX_PLANS:
+            del self._by_block[next(iter(self._by_block))]
+        self._by_block[block] = plan
+        return plan
+
+    def _plan(self, head: ClientHead) -> Plan:
+        generation = self._generation()
+        forward = self._decide(head)
+        return Plan(
+            forward=forward,
+            address=forward.address,
+            opening=forward.request_head(forward.content_length).encode(),
+            body_size=forward.content_length or 0,
+            generation=generation,
+        )
