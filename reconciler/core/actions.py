@@ -52,6 +52,10 @@ class Create:
     app: str
     machine: DesiredMachine
     reason: str
+    replaces: str = ""
+    """The name of the machine that serves until this one is healthy; empty where there is none."""
+    changes: tuple[FieldChange, ...] = ()
+    """Against the machine that it replaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +150,8 @@ class Deferred:
     """What it waits for, in words."""
     not_before: datetime | None = None
     """The time it waits for, if it waits for one; else it waits for what is observed."""
+    awaits: str = ""
+    """The server whose health it waits for: its own or one that it depends on; empty where it waits for no server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +181,18 @@ class Plan:
 
     @property
     def empty(self) -> bool:
+        """Whether there is nothing to do now; there may be something that waits."""
         return not self.actions
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """Servers that must become healthy before the next stage of the plan can come."""
+        return frozenset(deferred.awaits for deferred in self.deferred if deferred.awaits)
+
+    @property
+    def next_attempt(self) -> datetime | None:
+        """The earliest time that anything waits for; none where nothing waits for a time."""
+        return min((found.not_before for found in self.deferred if found.not_before is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,8 @@ from reconciler.core.actions import (
 )
 from reconciler.core.resolve import resolve
 from reconciler.core.types import (
+    Check,
+    CheckState,
     DesiredMachine,
     DesiredServer,
     MachineState,
@@ -36,6 +38,7 @@ from reconciler.core.types import (
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HEALTHY = (Check(name="servicecheck-00-http-8080", state=CheckState.PASSING),)
 REVISION = Revision(commit="a" * 40, branch="main", source="/repository")
 
 
@@ -71,6 +74,7 @@ class World:
             server=wanted.server,
             digest=wanted.digest,
             config=wanted.config,
+            checks=HEALTHY,
         )
         return replace(found, **changes)  # type: ignore[arg-type]  # Tests name the fields that they change.
 

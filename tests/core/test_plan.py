@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.core.actions import Action, Create, Destroy, DestroyApp, Update
+from reconciler.core.actions import Action, Cordon, Create, Destroy, DestroyApp, Stop, Update
 from reconciler.core.plan import plan, plan_digest
 from reconciler.core.problems import Problem
 from reconciler.core.types import ExitEvent, MachineState, ObservedApp, Scale
@@ -73,7 +73,7 @@ def test_an_app_that_holds_a_foreign_machine_is_kept(world: World) -> None:
     gone = world.server().machines[0]
     foreign = world.machine(gone, id="f" * 14, name="mine", fleet="", server="")
     made = plan(world.snapshot(observation=world.observe(world.machine(gone), foreign)))
-    assert [type(action) for action in made.actions] == [Destroy]
+    assert [type(action) for action in made.actions] == [Cordon, Stop, Destroy]
     assert made.held[0].reason == "it holds a machine that is not Catwalk's"
 
 
@@ -97,11 +97,12 @@ def test_a_suspended_server_is_left_alone_also_when_it_differs(world: World) -> 
     assert made.held[0].reason == "the manifest suspends it"
 
 
-def test_a_changed_region_destroys_before_it_creates_because_the_name_is_taken(world: World, kinds: Kinds) -> None:
+def test_a_changed_region_creates_beside_the_old_machine_which_goes_later(world: World, kinds: Kinds) -> None:
     running = world.machine(world.server().machines[0])
     moved = world.server(world.spec(regions=("fra",)))
     made = plan(world.snapshot(moved, observation=world.observe(running)))
-    assert kinds(made.actions) == ["Destroy", "Create"]
+    assert kinds(made.actions) == ["Create"]
+    assert [waiting.action.reason for waiting in made.deferred] == ["another machine took its place"]
 
 
 def test_fewer_machines_destroys_the_surplus(world: World) -> None:

@@ -1,0 +1,166 @@
+"""The plan of one server: what is safe for it now, and what follows when that has worked.
+
+The order within a stage is that of least harm: machines come back into rotation, replaced ones go, then others are made
+or changed, sleepers are started, and surplus machines go last. Nothing is remembered from stage to stage: the next one
+is planned from what is seen then.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from reconciler.core.actions import (
+    Action,
+    AllocateAddress,
+    Create,
+    CreateApp,
+    Destroy,
+    Held,
+    SetSecrets,
+    Uncordon,
+    Update,
+)
+from reconciler.core.changing import Change, change_of
+from reconciler.core.digests import machine_digest
+from reconciler.core.machine_health import passing
+from reconciler.core.parts import Circumstances, Part, Rotation, Wait, joined
+from reconciler.core.retiring import retire, retire_later
+from reconciler.core.rollout import permits
+from reconciler.core.slots import Slot, matches
+from reconciler.core.standing import Standing
+from reconciler.core.types import DesiredServer, MachineState, ObservedMachine
+from reconciler.core.waking import back_into_rotation, wake
+
+_REPLACED: Final = "another machine took its place"
+_SURPLUS: Final = "the manifest asks for fewer machines"
+
+
+def as_wanted(server: DesiredServer, machines: Sequence[ObservedMachine]) -> bool:
+    """Whether a glance shows that there is nothing to do; what it cannot tell is looked at closely.
+
+    Most servers of most plans end here, which is what lets a plan of ten thousand take less than a second.
+    """
+    if len(machines) != len(server.machines):
+        return False
+    must_run = server.spec.scale.minimum > 0
+    for wanted, found in zip(server.machines, machines, strict=True):
+        if found.name != wanted.name or found.cordoned or not found.host_ok or not matches(wanted, found):
+            return False
+        if must_run and found.state is not MachineState.STARTED:
+            return False
+    return True
+
+
+def plan_server(standing: Standing, around: Circumstances, machines: Sequence[ObservedMachine]) -> Part:
+    """What one server contributes.
+
+    Args:
+        standing: how it stands.
+        around: what decides beside it.
+        machines: the living machines of ours in its app.
+    """
+    back = back_into_rotation(standing, around)
+    rotation = Rotation(serving=set(standing.serving), must_serve=standing.server.spec.scale.minimum > 0)
+    rotation.serving |= _serving_again(back, machines)
+    taken = around.foreign_names | {machine.name for machine in machines}
+    changes = [change_of(slot, standing, around, taken) for slot in standing.pending]
+    allowed = [
+        (change, wait or _last_one(change, rotation, standing)) for change, wait in permits(standing, changes, around)
+    ]
+    retired = joined(_retire_replaced(slot, standing, around, rotation) for slot in standing.slots)
+    changed = joined(_change(change, wait, around, rotation) for change, wait in allowed)
+    going = {change.slot.number for change, wait in allowed if wait is None}
+    rest = joined((wake(standing, going, around), _surplus(standing, around, rotation)))
+    touching = (*retired.actions, *changed.actions)
+    prepared = Part(tuple(_prepare(standing.server, touching, machines, app_exists=around.app_exists)))
+    return joined((Part(held=tuple(_held(standing))), back, prepared, retired, changed, rest))
+
+
+def _serving_again(back: Part, machines: Sequence[ObservedMachine]) -> set[str]:
+    """Machines that serve once they are back, which happens first in the stage."""
+    ids = {action.machine_id for action in back.actions if isinstance(action, Uncordon)}
+    return {machine.id for machine in machines if machine.id in ids and passing(machine)}
+
+
+def _last_one(change: Change, rotation: Rotation, standing: Standing) -> Wait | None:
+    """A machine that serves alone is not interrupted."""
+    old = change.slot.best
+    if isinstance(change.action, Create) or old is None or rotation.let_go(old):
+        return None
+    return Wait(until="another machine serves", awaits=standing.server.spec.name)
+
+
+def _held(standing: Standing) -> Iterator[Held]:
+    for slot in standing.slots:
+        if slot.silent and slot.best is not None:
+            reason = f"the host of machine {slot.best.id} does not answer, so what is read of it is partial"
+            yield Held(server=standing.server.spec.name, summary="machine left as it is", reason=reason)
+
+
+def _retire_replaced(slot: Slot, standing: Standing, around: Circumstances, rotation: Rotation) -> Part:
+    """Older machines of a slot whose wanted one exists: they go when it is well."""
+    if slot.current is None or not slot.others or slot.silent:
+        return Part()
+    if slot.number in standing.well:
+        return joined(retire(machine, _REPLACED, around, rotation) for machine in slot.others)
+    wait = Wait(until=f"machine {slot.current.name} is healthy", awaits=standing.server.spec.name)
+    return joined(retire_later(machine, _REPLACED, around, wait) for machine in slot.others)
+
+
+def _change(change: Change, wait: Wait | None, around: Circumstances, rotation: Rotation) -> Part:
+    changed = Part((change.action,)) if wait is None else Part(deferred=(wait.on(change.action),))
+    after = Wait(until=f"machine {change.action.machine.name} is healthy", awaits=change.action.server)
+    failed = change.slot.others[1:]
+    if change.beside and wait is None:
+        # A machine that was on its way to another version and serves nobody only takes the room.
+        gone = joined(
+            retire(machine, _REPLACED, around, rotation)
+            if machine.id not in rotation.serving
+            else retire_later(machine, _REPLACED, around, after)
+            for machine in failed
+        )
+    else:
+        gone = joined(retire_later(machine, _REPLACED, around, after) for machine in failed)
+    old = (
+        joined(retire_later(machine, _REPLACED, around, after) for machine in change.slot.others[:1])
+        if change.beside
+        else Part()
+    )
+    return joined((gone, changed, old))
+
+
+def _surplus(standing: Standing, around: Circumstances, rotation: Rotation) -> Part:
+    if not standing.surplus:
+        return Part()
+    if standing.ready:
+        return joined(retire(machine, _SURPLUS, around, rotation) for machine in standing.surplus)
+    wait = Wait(until="the other machines are as wanted and healthy", awaits=standing.server.spec.name)
+    return joined(retire_later(machine, _SURPLUS, around, wait) for machine in standing.surplus)
+
+
+def _prepare(
+    server: DesiredServer, touching: Sequence[Action], machines: Sequence[ObservedMachine], *, app_exists: bool
+) -> Iterator[Action]:
+    """What must be true of the app before a machine in it changes. Each of these is harmless when done twice.
+
+    A machine that goes brings the secrets too: where a version was given up, they may still be those of that version.
+    """
+    spec = server.spec
+    if not any(isinstance(action, Create | Update | Destroy) for action in touching):
+        return
+    if not app_exists:
+        yield CreateApp(server=spec.name, app=spec.app, network=server.network, reason="the app does not exist yet")
+    if not machines:
+        yield AllocateAddress(server=spec.name, app=spec.app, reason="the gateway reaches the server by this address")
+    if spec.secret_names:
+        reason = "secrets are applied when a machine boots"
+        yield SetSecrets(server=spec.name, app=spec.app, names=spec.secret_names, reason=reason)
+    elif any(map(_has_secrets, machines)):
+        yield SetSecrets(server=spec.name, app=spec.app, names=(), reason="no secret is declared any more")
+
+
+def _has_secrets(found: ObservedMachine) -> bool:
+    """Whether the machine was made with secrets: then its digest is more than that of its config.
+
+    A config that was changed by hand gives the same answer, and unsetting nothing does no harm.
+    """
+    return found.digest != machine_digest(found.config, found.region, {})

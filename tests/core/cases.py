@@ -1,0 +1,311 @@
+"""Random fleets for the planner, and the promises that hold in each of them at every step.
+
+One generator serves both the property tests, where Hypothesis drives the dice and makes failures small, and the bench,
+where a plain seeded generator makes them by the hundred thousand.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from random import Random
+
+from reconciler.core.actions import Action, Cordon, Create, Destroy, DestroyApp, Plan, Stop, Update
+from reconciler.core.machine_health import GONE, asleep
+from reconciler.core.plan import plan
+from reconciler.core.problems import Problem
+from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.resolve import resolve
+from reconciler.core.slots import slot_number
+from reconciler.core.types import (
+    DesiredMachine,
+    DesiredServer,
+    ExitEvent,
+    MachineState,
+    ObservedMachine,
+    PackageReference,
+    Registry,
+    Revision,
+    Scale,
+    SecretDeclaration,
+    ServerSpec,
+    Snapshot,
+)
+from tests.core.simulation import CRASH, FLEET, HEALTHY, SICK, Simulation
+
+NAMES = ("alpha", "beta", "gamma", "delta")
+REVISION = Revision(commit="a" * 40, branch="main", source="/repository")
+STATES = tuple(sorted(set(MachineState) - {MachineState.UNKNOWN, MachineState.STARTED}))
+CHAOS_STAGES = 3
+STAGES = 40
+"""Far more than any case needs; a fleet of four servers with four machines each takes about fifteen."""
+
+
+@lru_cache(maxsize=4096)
+def _server(name: str, variant: str, scale: tuple[int, int], regions: tuple[str, ...], secret: str) -> DesiredServer:
+    spec = ServerSpec(
+        fleet=FLEET,
+        name=name,
+        package=PackageReference(registry=Registry.PYPI, name="mcp-server-time", version="2026.10.19"),
+        arguments=(variant,),
+        scale=Scale(minimum=scale[0], maximum=scale[1]),
+        regions=regions,
+        secrets=(SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True),) if secret else (),
+    )
+    return resolve(spec, runner_image="runner:1", secret_digests={"TOKEN": secret} if secret else {})
+
+
+def _any_server(dice: Random, name: str) -> DesiredServer:
+    maximum = dice.choice((1, 1, 2, 3, 4))
+    minimum = min(maximum, dice.choice((0, 0, 1, 2)))
+    regions = dice.choice((("iad",), ("iad",), ("fra",), ("iad", "fra")))
+    return _server(name, dice.choice(("one", "two")), (minimum, maximum), regions, dice.choice(("", "", "s1", "s2")))
+
+
+@dataclass(slots=True, kw_only=True)
+class Case:
+    """One fleet with what is wanted of it."""
+
+    snapshot: Snapshot
+    world: Simulation
+    dice: Random
+
+    @property
+    def servers(self) -> dict[str, DesiredServer]:
+        return {server.spec.name: server for server in self.snapshot.desired}
+
+
+def make_case(dice: Random) -> Case:
+    """Any mix of wanted, running, half replaced, broken, removed, foreign and blocked servers."""
+    desired = [_desired(dice, name) for name in dice.sample(NAMES, dice.randint(0, len(NAMES)))]
+    names = {server.spec.name for server in desired}
+    blocked = tuple(
+        Problem(code="blocked", message="cannot be resolved", server=name)
+        for name in NAMES
+        if name not in names and dice.random() < 0.2
+    )
+    machines = [machine for name in NAMES if dice.random() < 0.7 for machine in _running(dice, name)]
+    digests = sorted({machine.digest for server in desired for machine in server.machines})
+    bad = [digest for digest in digests if dice.random() < 0.15]
+    snapshot = Snapshot(
+        fleet=FLEET,
+        revision=REVISION,
+        desired=tuple(desired),
+        observation=Simulation().observe(),
+        blocked=blocked,
+        owned_apps=frozenset(f"{FLEET}-{name}" for name in NAMES if dice.random() < 0.3),
+        prune=PrunePolicy(
+            max_percent=dice.choice((0, 50, 100)), max_count=dice.randint(0, 4), always_confirm=dice.random() < 0.1
+        ),
+        former_dependencies={NAMES[1]: (NAMES[0],)} if dice.random() < 0.3 else {},
+    )
+    world = Simulation(bad_digests=frozenset(bad), machines={(found.app, found.id): found for found in machines})
+    world.apps = {found.app for found in machines} | {f"{FLEET}-{name}" for name in NAMES if dice.random() < 0.2}
+    return Case(snapshot=snapshot, world=world, dice=dice)
+
+
+def _desired(dice: Random, name: str) -> DesiredServer:
+    server = _any_server(dice, name)
+    depends_on = tuple(other for other in NAMES[: NAMES.index(name)] if dice.random() < 0.2)
+    spec = replace(server.spec, depends_on=depends_on, suspended=dice.random() < 0.05)
+    return replace(server, spec=spec)
+
+
+def _running(dice: Random, name: str) -> Iterator[ObservedMachine]:
+    """Machines of one or two versions, in any state, some half replaced."""
+    versions = [_any_server(dice, name) for _ in range(dice.choice((1, 1, 2)))]
+    taken: set[str] = set()
+    for number, wanted in enumerate(machine for version in versions for machine in version.machines):
+        machine_name = f"{wanted.name}-{wanted.digest[:8]}" if wanted.name in taken else wanted.name
+        if machine_name not in taken and dice.random() < 0.9:
+            taken.add(machine_name)
+            yield _machine(dice, number, machine_name, wanted)
+
+
+def _machine(dice: Random, number: int, name: str, wanted: DesiredMachine) -> ObservedMachine:
+    started = dice.random() < 0.7
+    found = ObservedMachine(
+        app=wanted.app,
+        id=f"old{number:02}{wanted.server}",
+        name=name,
+        state=MachineState.STARTED if started else dice.choice(STATES),
+        region=wanted.region,
+        instance_id="01",
+        fleet=dice.choice((FLEET,) * 12 + ("", "other")),
+        server=wanted.server,
+        digest=wanted.digest,
+        config=wanted.config if dice.random() < 0.95 else '{"image":"changed by hand"}',
+    )
+    checks = dice.choice((HEALTHY, HEALTHY, HEALTHY, SICK, ())) if started else ()
+    last_exit = dice.choice((None, None, CRASH, ExitEvent(exit_code=0, requested=True)))
+    return replace(
+        found, checks=checks, last_exit=last_exit, cordoned=dice.random() < 0.1, host_ok=dice.random() > 0.03
+    )
+
+
+def check_case(case: Case) -> int:
+    """Runs a case to its end and checks every promise on the way; how many stages it took."""
+    made: Plan | None = None
+    for stage in range(STAGES):
+        chaos = stage < CHAOS_STAGES
+        complete = not (chaos and case.dice.random() < 0.2)
+        snapshot = replace(case.snapshot, observation=case.world.observe(complete=complete))
+        made = plan(snapshot)
+        check_plan(snapshot, made)
+        if made.empty and not chaos:
+            _check_end(case, made)
+            return stage
+        _apply(case, made, interrupted=chaos and case.dice.random() < 0.3)
+        case.world.settle()
+        if chaos:
+            _weather(case)
+    raise AssertionError(f"still not done after {STAGES} stages: {made}")
+
+
+def check_plan(snapshot: Snapshot, made: Plan) -> None:
+    """What holds for any one plan."""
+    _check_order(snapshot, made)
+    _check_untouchable(snapshot, made)
+    _check_budget(snapshot, made)
+    _check_rollout(snapshot, made)
+
+
+def _check_order(snapshot: Snapshot, made: Plan) -> None:
+    observation = replace(snapshot.observation, machines=snapshot.observation.machines[::-1])
+    assert plan(replace(snapshot, desired=snapshot.desired[::-1], observation=observation)) == made
+
+
+def _check_untouchable(snapshot: Snapshot, made: Plan) -> None:
+    seen = {(machine.app, machine.id): machine for machine in snapshot.observation.machines}
+    strange = {machine.app for machine in seen.values() if machine.fleet != FLEET and machine.state not in GONE}
+    alone = {problem.server for problem in snapshot.blocked}
+    alone |= {server.spec.name for server in snapshot.desired if server.spec.suspended}
+    every = [*made.actions, *(waiting.action for waiting in made.deferred)]
+    assert not {action.server for action in every} & alone
+    for action in every:
+        if machine_id := getattr(action, "machine_id", ""):
+            assert seen[action.app, machine_id].fleet == FLEET
+        assert not (isinstance(action, DestroyApp) and action.app in strange)
+    if not snapshot.observation.complete:
+        assert not [action for action in every if isinstance(action, Destroy | DestroyApp | Stop | Cordon)]
+
+
+def _check_budget(snapshot: Snapshot, made: Plan) -> None:
+    removed = [action for action in made.actions if isinstance(action, DestroyApp)]
+    policy = snapshot.prune
+    assert len(removed) <= max(policy.max_count, 0)
+    assert not (removed and policy.always_confirm)
+    assert not (removed and made.prune is not None)
+    ours = {machine.app for machine in snapshot.observation.machines if machine.fleet == FLEET}
+    existing = len(ours | {app.name for app in snapshot.observation.apps} & snapshot.owned_apps)
+    assert len(removed) <= 1 or len(removed) * 100 <= existing * policy.max_percent
+
+
+def _check_rollout(snapshot: Snapshot, made: Plan) -> None:
+    """One machine first, then three at most, and none before what the server depends on."""
+    desired = {server.spec.name: server for server in snapshot.desired}
+    changed = Counter(action.server for action in made.actions if isinstance(action, Create | Update))
+    for name, count in changed.items():
+        server = desired[name]
+        well = _well(server, snapshot)
+        assert count <= (3 if well else 1)
+        for other in server.spec.depends_on:
+            if other in desired and not desired[other].spec.suspended:
+                assert len(_well(desired[other], snapshot)) == len(desired[other].machines)
+
+
+def _well(server: DesiredServer, snapshot: Snapshot) -> set[int]:
+    """Slots with a machine that is wanted and well, counted the simple way."""
+    machines = [
+        machine
+        for machine in snapshot.observation.machines
+        if machine.app == server.spec.app and machine.fleet == FLEET and not machine.cordoned and machine.host_ok
+    ]
+    wanted = [machine for machine in machines if _is_wanted(server, machine)]
+    awake = {slot_number(machine.server, machine.name) for machine in wanted if is_healthy(machine)}
+    resting = {slot_number(machine.server, machine.name) for machine in wanted if asleep(machine)}
+    return awake | (resting if len(awake) >= server.spec.scale.minimum else set())
+
+
+def _is_wanted(server: DesiredServer, machine: ObservedMachine) -> bool:
+    number = slot_number(machine.server, machine.name)
+    wanted = server.machines[number - 1] if 0 < number <= len(server.machines) else None
+    return wanted is not None and (wanted.digest, wanted.config) == (machine.digest, machine.config)
+
+
+def is_healthy(machine: ObservedMachine) -> bool:
+    return machine.state is MachineState.STARTED and machine.checks == HEALTHY
+
+
+def _apply(case: Case, made: Plan, *, interrupted: bool) -> None:
+    """The actions of a stage; an interruption cuts the list of every server somewhere."""
+    by_server: dict[str, list[Action]] = {}
+    for action in made.actions:
+        by_server.setdefault(action.app, []).append(action)
+    for actions in by_server.values():
+        kept = case.dice.randint(0, len(actions)) if interrupted else len(actions)
+        for action in actions[:kept]:
+            before = _serving(case, action.server)
+            case.world.apply(action)
+            _check_service(case, action, before)
+
+
+def _serving(case: Case, name: str) -> set[str]:
+    return {
+        machine.id
+        for machine in case.world.machines.values()
+        if machine.server == name
+        and machine.fleet == FLEET
+        and is_healthy(machine)
+        and not machine.cordoned
+        and machine.host_ok
+    }
+
+
+def _check_service(case: Case, action: Action, before: set[str]) -> None:
+    server = case.servers.get(action.server)
+    if server is not None and server.spec.scale.minimum > 0 and before:
+        assert _serving(case, action.server), f"nobody serves after {action}"
+
+
+def _weather(case: Case) -> None:
+    """What happens to machines by themselves: they fall asleep, crash, recover, are cordoned by somebody."""
+    for key, machine in case.world.machines.items():
+        if machine.state is MachineState.STARTED and case.dice.random() < 0.1:
+            case.world.machines[key] = replace(machine, **case.dice.choice(_EVENTS))  # type: ignore[arg-type]
+
+
+_EVENTS: Sequence[dict[str, object]] = (
+    {"state": MachineState.SUSPENDED, "checks": (), "last_exit": None},
+    {"state": MachineState.STOPPED, "checks": (), "last_exit": CRASH},
+    {"checks": SICK},
+    {"checks": HEALTHY},
+    {"cordoned": True},
+)
+
+
+def _check_end(case: Case, made: Plan) -> None:
+    """There is nothing to do; where nothing stands in the way, the fleet is exactly what is wanted."""
+    for server in case.snapshot.desired:
+        machines = [found for found in case.world.machines.values() if found.app == server.spec.app]
+        ours = [found for found in machines if found.fleet == FLEET and found.state not in GONE]
+        if server.spec.name in made.unchanged:
+            assert all(_is_wanted(server, found) for found in ours)
+            assert len(ours) == len(server.machines)
+        else:
+            assert _hindered(case, server, ours), (server.spec.name, made)
+
+
+def _hindered(case: Case, server: DesiredServer, ours: Sequence[ObservedMachine]) -> bool:
+    """Whether something stands in the way that no plan can clear."""
+    spec, desired = server.spec, case.servers
+    snapshot = replace(case.snapshot, observation=case.world.observe())
+    unwell = len(_well(server, snapshot)) < len(server.machines)
+    broken = any(not found.host_ok or not (is_healthy(found) or asleep(found)) for found in ours)
+    bad = bool(case.world.bad_digests & {machine.digest for machine in server.machines})
+    blocked = {problem.server for problem in case.snapshot.blocked}
+    waits = any(
+        other in blocked or (other in desired and len(_well(desired[other], snapshot)) < len(desired[other].machines))
+        for other in spec.depends_on
+    )
+    return spec.suspended or (unwell and (broken or bad or waits)) or any(not found.host_ok for found in ours)
