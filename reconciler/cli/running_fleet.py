@@ -22,6 +22,7 @@ from gateway.app import Readiness, create_app
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_view import LiveFleetView
+from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.keys import session_key
 from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
 from reconciler.cli.machines_doors import Address, engine_address
@@ -30,7 +31,7 @@ from reconciler.cli.ready import Announce, ReadyWatch
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import bind, serve
 from reconciler.cli.wiring import Request, Wired, open_source, wired
-from reconciler.engine import Engine, EngineSettings, run_engine
+from reconciler.engine import Engine, EngineSettings, Timings, run_engine
 from reconciler.loop.live import LiveState
 from reconciler.loop.progress import Chorus, Progress
 from reconciler.loop.schedule import ScheduleSettings
@@ -39,6 +40,8 @@ from reconciler.settings import Settings
 from reconciler.web.handlers import web_handlers
 
 HOST: Final = "127.0.0.1"
+IDLE_LOOK_S: Final = 2.0
+"""How often the engine looks for idle machines; a shorter `idle_after` makes no difference."""
 LAST_ACTIONS_S: Final = 10.0
 """How long actions under way may take after Ctrl-C. A second Ctrl-C does not wait."""
 
@@ -88,10 +91,11 @@ async def run_up(up: Up) -> None:
     open_source(up.place.directory, up.settings, worktree=up.worktree)
     with bind(HOST, up.port) as listener:
         make_state(up.place)
+        idle_times = IdleTimes()
         async with AsyncExitStack() as opened:
-            engine = await opened.enter_async_context(run_engine(_engine_settings(up)))
+            engine = await opened.enter_async_context(run_engine(_engine_settings(up, idle_times)))
             stage = _stage(up, engine, f"http://{HOST}:{listener.getsockname()[1]}", started)
-            connected = await opened.enter_async_context(wired(_request(up, stage)))
+            connected = await opened.enter_async_context(wired(_request(up, stage, idle_times)))
             opened.enter_context(_announced(up.place, engine, stage.gateway_url))
             cast = await _cast(up, stage, connected)
             await _run(cast, listener)
@@ -108,7 +112,7 @@ async def _run(cast: _Cast, listener: socket.socket) -> None:
         watch.cancel_scope.cancel()
 
 
-def _engine_settings(up: Up) -> EngineSettings:
+def _engine_settings(up: Up, idle_times: IdleTimes) -> EngineSettings:
     cache = package_cache(up.environment)
     cache.mkdir(parents=True, exist_ok=True)
     return EngineSettings(
@@ -117,6 +121,8 @@ def _engine_settings(up: Up) -> EngineSettings:
         images={RUNNER_IMAGE_NAME: runner_command()},
         base_environment=machine_environment(up.environment),
         cache_dir=cache,
+        timings=Timings(autostop_tick_s=IDLE_LOOK_S),
+        idle_after_s=idle_times.of,
     )
 
 
@@ -135,13 +141,14 @@ def _stage(up: Up, engine: Engine, gateway_url: str, started: float) -> _Stage:
     )
 
 
-def _request(up: Up, stage: _Stage) -> Request:
+def _request(up: Up, stage: _Stage, idle_times: IdleTimes) -> Request:
     return Request(
         place=up.place,
         settings=up.settings,
         address=stage.address,
         worktree=up.worktree,
         progress=stage.progress,
+        idle_times=idle_times,
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.known_secrets import KnownSecrets
 from reconciler.cli.machines_doors import Address, MachinesDoors, open_machines
 from reconciler.cli.named_fleet import NamedFleet
@@ -42,6 +43,8 @@ class Request:
     """Whether uncommitted files are followed."""
     progress: Progress = field(default_factory=Silence)
     reporter: Reporter = field(default_factory=NullReporter)
+    idle_times: IdleTimes = field(default_factory=IdleTimes)
+    """Learns from the manifests; of use to whoever runs the engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,8 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         doors = await opened.enter_async_context(open_machines(request.address, secrets.redact))
         catalog = await opened.enter_async_context(PackageCatalog())
         latest = await store.latest_pass()
-        fleet = NamedFleet(read_manifests, doors.open_fleet, known_name=latest.fleet if latest else "")
+        read = request.idle_times.learning(read_manifests)
+        fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
         ports = Ports(
             source=source,
             read_manifests=fleet.read_manifests,
