@@ -7,7 +7,7 @@ is kept for afterwards, up to a limit at which the client is no longer read.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.config import Config
@@ -37,6 +37,23 @@ class Edge:
     relay: Relay
     plans: PlanMemory
     heads: ResponseHeads
+    head_ends: "HeadEnds" = field(default_factory=lambda: HeadEnds())
+
+
+class HeadEnds:
+    """The headers that uvicorn gives every response, as bytes. It makes a new list each second, for the date."""
+
+    __slots__ = ("_encoded", "_headers")
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._encoded = b"\r\n"
+
+    def of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of these headers and the empty line behind them."""
+        if headers is not self._headers:
+            self._headers, self._encoded = headers, encode_headers(headers) + b"\r\n"
+        return self._encoded
 
 
 def edge_protocol(edge: Edge) -> type[asyncio.Protocol]:
@@ -156,8 +173,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def head_end(self) -> bytes:
         """The headers that uvicorn gives every response, and the empty line."""
-        closing = b"connection: close\r\n" if self._is_leaving else b""
-        return encode_headers(self.server_state.default_headers) + closing + b"\r\n"
+        if self._is_leaving:
+            return encode_headers([*self.server_state.default_headers, (b"connection", b"close")]) + b"\r\n"
+        return self.shared.head_ends.of(self.server_state.default_headers)
 
     def call_ended(self, *, clean: bool) -> None:
         """The edge's call is over: the connection is free for the next one, or closes."""

@@ -9,6 +9,7 @@ import asyncio
 import errno
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.relay.connection import UpstreamConnection
 from gateway.relay.exchange import Exchange, ResponseSink
@@ -17,10 +18,9 @@ from gateway.relay.known import KnownHeads
 from gateway.relay.limits import RelayLimits
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """What one pool of connections belongs to. The authority is part of it, so that a connection on which a proxy has
-    once routed one app never carries a request for another.
+    once routed one app never carries a request for another. A tuple, because it is a key of every call.
     """
 
     host: str
