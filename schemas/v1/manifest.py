@@ -28,8 +28,8 @@ DEFAULT_REGION: Final = "iad"
 MOST_MACHINES: Final = 100
 
 LATER_KEYS: Final = frozenset(
-    {"git", "directory", "image", "remote", "transport", "files", "command", "access", "depends_on"}
-    | {"policy", "gateway", "probe"}
+    {"git", "directory", "image", "remote", "transport", "files", "command", "access", "gateway", "probe"}
+    | {"pinned", "signed_commits", "allow", "deny", "max_monthly_cost"}
 )
 """Keys of the design that this version knows and cannot act on; they are refused instead of ignored."""
 
@@ -122,7 +122,8 @@ class Scale(_Part):
     idle_after: Duration = Field(
         default="5m",
         title="Idle after",
-        description="How long nobody calls before a machine is idle: a whole number and `s`, `m` or `h`.",
+        description="How long nobody calls before a machine is idle: a whole number and `s`, `m` or `h`. `catwalk up` "
+        "keeps to it; Fly has no such setting and takes a few minutes.",
         examples=["5m"],
     )
 
@@ -239,6 +240,13 @@ class Server(_Inheritable):
         description="The executable of the package to run, where it has several.",
         examples=["mcp-server-time"],
     )
+    depends_on: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
+        default=(),
+        title="Depends on",
+        description="Servers of the same fleet that must be as desired and healthy before this one changes. They are "
+        "removed in the opposite order.",
+        examples=[["database"]],
+    )
     suspend: bool = Field(
         default=False,
         title="Suspend",
@@ -250,6 +258,44 @@ class Server(_Inheritable):
         title="Description",
         description="What the server is for, in a sentence.",
         examples=["Tells the time in every time zone."],
+    )
+
+
+class Prune(_Part):
+    """How many servers one change may remove without being asked. Above it nothing is removed until a person agrees."""
+
+    max_percent: int = Field(
+        default=50,
+        ge=0,
+        le=100,
+        title="Most per cent",
+        description="Per cent of the servers that exist. A single server is always allowed by this limit.",
+        examples=[50],
+    )
+    max_count: int = Field(
+        default=10,
+        ge=0,
+        le=100_000,
+        title="Most servers",
+        description="Number of servers.",
+        examples=[10],
+    )
+    confirm: bool = Field(
+        default=False,
+        title="Always confirm",
+        description="`true` asks before every removal, however small.",
+        examples=[True],
+    )
+
+
+class Policy(_Part):
+    """What the fleet's owners allow. With several manifests the strictest value counts, field by field."""
+
+    prune: Prune = Field(
+        default_factory=Prune,
+        title="Prune",
+        description="How many servers one change may remove without being asked.",
+        examples=[{"max_percent": 50, "max_count": 10, "confirm": False}],
     )
 
 
@@ -283,6 +329,12 @@ class Manifest(_Part):
         title="Defaults",
         description="What every server of this file inherits, field by field.",
         examples=[{"vm": {"memory_mb": 1024}}],
+    )
+    policy: Policy = Field(
+        default_factory=Policy,
+        title="Policy",
+        description="What the fleet's owners allow.",
+        examples=[{"prune": {"max_count": 5}}],
     )
     servers: dict[Name, Server] = Field(
         title="Servers",
