@@ -84,6 +84,15 @@ async def test_the_clock_is_read_advanced_and_made_to_jump(steered):
     assert after["now"] == "2027-01-15T08:01:30.000000Z"
 
 
+async def test_a_clock_that_goes_back_hides_nothing(steered):
+    await steered.post("/v1/apps", json={"app_name": "one", "org_slug": "personal"})
+    made = (await steered.post("/v1/apps/one/machines", json={"config": {"image": "any"}})).json()
+    await steered.post("/_engine/clock", json={"jump_s": -3600})
+    assert (await steered.get(f"/v1/apps/one/machines/{made['id']}")).status_code == 200
+    listed = (await steered.get("/v1/orgs/personal/machines")).json()["machines"]
+    assert [machine["id"] for machine in listed] == [made["id"]]
+
+
 async def test_the_script_of_a_simulation_is_set_for_an_app_and_followed(steered):
     script = {"exit_after_s": 5, "exit_code": 71}
     assert (await steered.put("/_engine/behaviours/one", json=script)).status_code == 204

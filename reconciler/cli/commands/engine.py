@@ -12,7 +12,7 @@ import click
 from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.signals import until_told_to_stop
-from reconciler.engine import Engine, EngineSettings, RateLimits, Simulation, run_engine
+from reconciler.engine import Engine, EngineSettings, ForeignLease, RateLimits, Simulation, run_engine
 
 DEFAULT_PORT = 4280
 """Where Fly serves its own API inside a private network."""
@@ -25,6 +25,7 @@ class Options(TypedDict):
     clock: Literal["running", "standing"]
     control: bool
     rate_limits: bool
+    foreign_lease: str
     state_dir: Path
     token: str
     as_json: bool
@@ -49,6 +50,13 @@ class Options(TypedDict):
 )
 @click.option("--control", is_flag=True, help="Serve /_engine/: injected faults, the clock, the simulation's script.")
 @click.option("--rate-limits/--no-rate-limits", default=True, show_default=True, help="Answer 429 where Fly would.")
+@click.option(
+    "--foreign-lease",
+    type=click.Choice([choice.value for choice in ForeignLease]),
+    default=ForeignLease.WAITS.value,
+    show_default=True,
+    help="Whether a stop or destroy under somebody else's lease waits for its end or is a 409 at once.",
+)
 @click.option(
     "--state-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -79,6 +87,7 @@ def _settings(options: Options) -> EngineSettings:
         base_environment=machine_environment(environment),
         cache_dir=package_cache(environment),
         control=options["control"],
+        foreign_lease=ForeignLease(options["foreign_lease"]),
         rate_limits=RateLimits() if options["rate_limits"] else None,
     )
 

@@ -52,13 +52,17 @@ class Desk:
 
     def is_listed(self, created_ns: int, request: ApiRequest) -> bool:
         """Whether a list shows an app or a machine yet: lists lag behind more than other reads."""
-        old_ns = self.clock.now_ns() - int(self.settings.timings.list_lag_s * NANOSECONDS)
-        return created_ns <= old_ns or has_affinity(request)
+        return self._is_known(created_ns, self.settings.timings.list_lag_s, request)
 
     def _has_arrived(self, created_ns: int, request: ApiRequest) -> bool:
         """Whether the node that is asked knows of something: at once the one it was made on, later every other."""
-        old_ns = self.clock.now_ns() - int(self.settings.timings.replication_lag_s * NANOSECONDS)
-        return created_ns <= old_ns or has_affinity(request)
+        return self._is_known(created_ns, self.settings.timings.replication_lag_s, request)
+
+    def _is_known(self, created_ns: int, lag_s: float, request: ApiRequest) -> bool:
+        """Without a lag everything is known, also what a clock that went back puts into the future."""
+        if lag_s <= 0 or has_affinity(request):
+            return True
+        return created_ns <= self.clock.now_ns() - int(lag_s * NANOSECONDS)
 
     def leased_machine(self, request: ApiRequest) -> Machine:
         """A machine that the caller may change: nobody else holds a lease on it.
