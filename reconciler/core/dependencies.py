@@ -16,18 +16,17 @@ def cycles(dependencies: Mapping[str, Collection[str]]) -> Iterator[tuple[str, .
     """
     done: set[str] = set()
     for start in sorted(dependencies):
-        path: list[str] = []
+        path: dict[str, int] = {}
         trail = [iter((start,))]
         while trail:
             name = next(trail[-1], None)
             if name is None:
                 trail.pop()
-                if path:
-                    done.add(path.pop())
+                done.update(path.popitem()[:1] if path else ())
             elif name in path:
-                yield _turned(path[path.index(name) :])
+                yield _turned(list(path)[path[name] :])
             elif name not in done:
-                path.append(name)
+                path[name] = len(path)
                 trail.append(iter(sorted(dependencies.get(name, ()))))
 
 

@@ -1,8 +1,9 @@
 """All manifests of one revision together: the fleet as asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.core.problems import Problem
+from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.types import ServerSpec
 
 
@@ -17,3 +18,5 @@ class ManifestSet:
     warnings: tuple[Problem, ...] = ()
     files: tuple[str, ...] = ()
     """The manifests, relative to the root of the source."""
+    prune: PrunePolicy = field(default_factory=PrunePolicy)
+    """The strictest of what the manifests state."""

@@ -94,7 +94,7 @@ def _unknown_key(document: Document, path: Path) -> Problem:
         return Problem(
             code="not-supported-yet",
             message=f"`{key_path(path)}` is not supported by this version yet",
-            hint="remove it; this version runs servers from `package`",
+            hint=_later_hint(path),
             location=place,
             server=server,
         )
@@ -105,6 +105,12 @@ def _unknown_key(document: Document, path: Path) -> Problem:
     return Problem(
         code="unknown-key", message=f"the key `{key}` is unknown{where}", hint=hint, location=place, server=server
     )
+
+
+def _later_hint(path: Path) -> str:
+    if path[:1] == ("policy",):
+        return "remove it; of `policy` this version knows `prune`"
+    return "remove it; this version runs servers from `package`"
 
 
 def _missing(document: Document, path: Path) -> Iterator[Problem]:

@@ -157,6 +157,7 @@ def server_spec(server: ReadServer) -> ServerSpec:
         scale=_scale(scale_of(server)),
         health=_health(health_of(server)),
         entrypoint=written.entrypoint,
+        depends_on=tuple(dict.fromkeys(written.depends_on)),
         resolve_as_of=written.resolve_as_of or defaults.resolve_as_of,
         suspended=written.suspend,
         description=written.description,

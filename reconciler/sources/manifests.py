@@ -13,6 +13,8 @@ from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.errors import InvalidManifests
 from reconciler.sources.layout import MANIFEST_NAME, is_manifest
+from reconciler.sources.manifest_dependencies import dependency_problems
+from reconciler.sources.manifest_policy import strictest_prune
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_specs import ReadServer, server_problems, server_spec, server_warnings
 from reconciler.sources.yaml_nodes import Document, Path, Value, read_document
@@ -40,7 +42,11 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
             continue
         manifests.append((document, manifest))
         servers += [ReadServer(document=document, manifest=manifest, name=server) for server in manifest.servers]
+    whole = not problems
     problems += _problems_together(manifests, servers)
+    if whole:
+        # Servers of a file that could not be read would be missed here.
+        problems += dependency_problems(servers)
     if problems:
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
     return _fleet(manifests, servers)
@@ -54,6 +60,7 @@ def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[Rea
         specs=tuple(server_spec(server) for server in sorted(servers, key=lambda server: server.name)),
         warnings=tuple(warning for server in servers for warning in server_warnings(server)),
         files=tuple(document.file for document, _ in manifests),
+        prune=strictest_prune([manifest for _, manifest in manifests]),
     )
 
 

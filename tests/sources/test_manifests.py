@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
+from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.types import Guest, HealthPolicy, IdleAction, PackageReference, Registry, Scale, SecretDeclaration
 from reconciler.errors import InvalidManifests
 from reconciler.sources.manifests import read_manifests
@@ -159,7 +160,20 @@ ONE_PROBLEM = {
     "misspelt needed key": (server("pakage: npm:x@1.0.0"), "unknown-key", "5:5", "did you mean `package`?"),
     "unknown key, none near": (server(PIN + "zzz: 1"), "unknown-key", "6:5", "known here: `env`"),
     "later source": (server("git: {url: x}"), "not-supported-yet", "5:5", "`servers.time.git` is not supported"),
-    "later policy": (f"{HEAD}policy: {{}}\nservers: {{}}\n", "not-supported-yet", "3:1", "`policy` is not supported"),
+    "later policy": (
+        f"{HEAD}policy: {{pinned: required}}\nservers: {{}}\n",
+        "not-supported-yet",
+        "3:10",
+        "of `policy` this version knows `prune`",
+    ),
+    "prune": (f"{HEAD}policy: {{prune: {{max_percent: 101}}}}\nservers: {{}}\n", "out-of-range", "3:31", "at most 100"),
+    "unknown dependency": (
+        server(PIN + "depends_on: [clock]"),
+        "unknown-dependency",
+        "6:18",
+        "depends on `clock`, which no manifest declares",
+    ),
+    "itself": (server(PIN + "depends_on: [time]"), "dependency-cycle", "6:18", "`time` waits for itself"),
     "later probe": (server(PIN + "health: {probe: x}"), "not-supported-yet", "6:14", "by this version yet"),
     "no package": (server("args: []"), "missing-key", "4:3", "add `package: npm:NAME@VERSION`"),
     "no fleet": ("apiVersion: catwalk.dev/v1\nservers: {}\n", "missing-key", "1:1", "add `fleet: NAME`"),
@@ -430,3 +444,38 @@ def _reads_or_explains(content: bytes) -> None:
         assert problem.location is not None
         assert problem.location.line >= 1
         assert problem.location.column >= 1
+
+
+def test_servers_that_wait_for_each_other_are_named_in_their_circle() -> None:
+    one = f"{HEAD}servers:\n  a: {{package: 'npm:x@1.0.0', depends_on: [b]}}\n".encode()
+    second, third = ("{package: 'npm:x@1.0.0', depends_on: [c]}", "{package: 'npm:x@1.0.0', depends_on: [a]}")
+    two = f"{HEAD}servers:\n  b: {second}\n  c: {third}\n"
+    with pytest.raises(InvalidManifests) as caught:
+        read_manifests({"one/catwalk.yaml": one, "two/catwalk.yaml": two.encode()})
+    (problem,) = caught.value.problems
+    assert (problem.code, str(problem.location)) == ("dependency-cycle", "one/catwalk.yaml:4:44")
+    assert "`a` -> `b` -> `c` -> `a`" in problem.message
+
+
+def test_a_server_may_depend_on_one_of_another_file_and_each_only_once() -> None:
+    one = f"{HEAD}servers:\n  a: {{package: 'npm:x@1.0.0', depends_on: [b, b]}}\n".encode()
+    two = f"{HEAD}servers:\n  b: {{package: 'npm:x@1.0.0'}}\n".encode()
+    fleet = read_manifests({"one/catwalk.yaml": one, "two/catwalk.yaml": two})
+    assert [spec.depends_on for spec in fleet.specs] == [("b",), ()]
+
+
+def test_a_name_is_not_called_unknown_while_a_file_cannot_be_read() -> None:
+    one = f"{HEAD}servers:\n  a: {{package: 'npm:x@1.0.0', depends_on: [b]}}\n".encode()
+    with pytest.raises(InvalidManifests) as caught:
+        read_manifests({"one/catwalk.yaml": one, "two/catwalk.yaml": b"a: b: c\n"})
+    assert [problem.code for problem in caught.value.problems] == ["yaml-syntax"]
+
+
+def test_the_strictest_prune_policy_of_all_manifests_counts() -> None:
+    files = {
+        "a/catwalk.yaml": f"{HEAD}policy: {{prune: {{max_count: 20, max_percent: 80}}}}\nservers: {{}}\n".encode(),
+        "b/catwalk.yaml": f"{HEAD}policy: {{prune: {{max_count: 5, confirm: true}}}}\nservers: {{}}\n".encode(),
+        "c/catwalk.yaml": f"{HEAD}servers: {{}}\n".encode(),
+    }
+    assert read_manifests(files).prune == PrunePolicy(max_percent=80, max_count=5, always_confirm=True)
+    assert read_manifests({"c/catwalk.yaml": files["c/catwalk.yaml"]}).prune == PrunePolicy()
