@@ -222,10 +222,12 @@ class Pass:
     problems: tuple[Problem, ...] = ()
     plan: Plan | None = None
     outcomes: tuple[Outcome, ...] = ()
+    waiting: tuple[Deferred, ...] = ()
+    """What of the plan still waited for something when the pass ended; later passes go on with it."""
     statuses: tuple[ServerStatus, ...] = ()
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do and nothing went wrong."""
         undone = any(outcome.kind in {OutcomeKind.FAILED, OutcomeKind.SKIPPED} for outcome in self.outcomes)
-        return not self.problems and not undone
+        return not self.problems and not undone and not self.waiting

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from reconciler.core.actions import Outcome
 from reconciler.core.problems import Problem
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
     Cause,
     Check,
@@ -55,6 +56,7 @@ COMING_UP: Final = frozenset(
 SLEEPING: Final = frozenset(
     {MachineState.STOPPED, MachineState.STOPPING, MachineState.SUSPENDED, MachineState.SUSPENDING}
 )
+_LEAVING: Final = frozenset({MachineState.DESTROYING, MachineState.DESTROYED})
 SETTLING: Final = frozenset({ServerState.PENDING, ServerState.INSTALLING, ServerState.STARTING})
 
 
@@ -73,8 +75,17 @@ class Evidence:
     probe: ProbeResult | None = None
     """The newest MCP round trip to the version that runs now; none when it was not tried."""
     outcomes: tuple[Outcome, ...] = ()
+    setbacks: tuple[Setback, ...] = ()
+    """Changes to what is wanted that failed and wait for their next try."""
     blocked: Problem | None = None
     """Why the manifest's wish for this server could not be resolved."""
+
+    @property
+    def failure(self) -> Problem | None:
+        """What went wrong with the last change, in this pass or in one before; none when nothing stands against it."""
+        failed = (outcome.problem for outcome in self.outcomes if outcome.kind is OutcomeKind.FAILED)
+        waiting = (setback.problem for setback in self.setbacks)
+        return next((problem for problem in (*failed, *waiting) if problem is not None), None)
 
 
 def verdict(spec: ServerSpec, evidence: Evidence, *, now: datetime) -> ServerStatus:
@@ -93,7 +104,7 @@ def verdict(spec: ServerSpec, evidence: Evidence, *, now: datetime) -> ServerSta
         status = replace(status, machine_id=machine.id, revision=machine.revision)
     if evidence.probe is not None:
         status = replace(status, tools=evidence.probe.tools)
-    return replace(status, problem=evidence.blocked or _failure(evidence.outcomes))
+    return replace(status, problem=evidence.blocked or evidence.failure)
 
 
 def needs_probe(machines: Sequence[ObservedMachine]) -> bool:
@@ -112,7 +123,9 @@ def _judge(spec: ServerSpec, machine: ObservedMachine | None, evidence: Evidence
     if evidence.blocked is not None:
         return _blocked(evidence.blocked, machine)
     found = _observed(spec, machine, evidence.probe, now)
-    failure = _failure(evidence.outcomes)
+    if found.state is ServerState.READY:
+        found = _whole(spec, evidence.machines, now)
+    failure = evidence.failure
     if failure is None:
         return found
     state = ServerState.DEGRADED if found.state in {ServerState.READY, ServerState.IDLE} else ServerState.FAILED
@@ -124,10 +137,6 @@ def _blocked(problem: Problem, machine: ObservedMachine | None) -> _Finding:
     state = ServerState.FAILED if machine is None else ServerState.HELD
     codes = {cause.value: cause for cause in Cause}
     return _Finding(state, codes.get(problem.code, Cause.SOURCE), problem.message)
-
-
-def _failure(outcomes: Sequence[Outcome]) -> Problem | None:
-    return next((outcome.problem for outcome in outcomes if outcome.kind is OutcomeKind.FAILED), None)
 
 
 def _speaker(machines: Sequence[ObservedMachine]) -> ObservedMachine | None:
@@ -180,6 +189,21 @@ def _probed(probe: ProbeResult | None) -> _Finding:
     if not probe.tools:
         return _Finding(ServerState.DEGRADED, Cause.NOT_AN_MCP_SERVER, "it answers, but offers no tools")
     return _Finding(ServerState.READY)
+
+
+def _whole(spec: ServerSpec, machines: Sequence[ObservedMachine], now: datetime) -> _Finding:
+    """A server that answers is ready when as many machines serve as must always be awake."""
+    living = [machine for machine in machines if machine.state not in _LEAVING]
+    others = [machine for machine in living if not needs_probe([machine])]
+    serving = len(living) - len(others)
+    if serving >= spec.scale.minimum:
+        return _Finding(ServerState.READY)
+    words = f"{serving} of {spec.scale.minimum} machines serve"
+    found = [_observed(spec, machine, None, now) for machine in others]
+    failed = next((finding for finding in found if finding.state is ServerState.FAILED), None)
+    if failed is None:
+        return _Finding(ServerState.STARTING, detail=words)
+    return _Finding(ServerState.DEGRADED, failed.cause, f"{words}: {failed.detail}")
 
 
 def _coming_up(machine: ObservedMachine) -> _Finding:

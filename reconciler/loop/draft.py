@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.core.actions import Outcome, Pass, Plan
+from reconciler.core.actions import Deferred, Outcome, Pass, Plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import ServerStatus, Trigger
 from reconciler.loop.apply import DONE
@@ -25,6 +25,8 @@ class Draft:
     """The plan of the first stage, which tells the whole change: what is done at once and what follows when."""
     outcomes: dict[str, tuple[Outcome, ...]] = field(default_factory=dict[str, tuple[Outcome, ...]])
     """By app. An action that failed is forgotten when a later stage of the same pass made up for it."""
+    waiting: tuple[Deferred, ...] = ()
+    """What waits in the newest plan."""
     statuses: tuple[ServerStatus, ...] = ()
     problems: list[Problem] = field(default_factory=list[Problem])
 
@@ -53,5 +55,6 @@ class Draft:
             problems=(*(self.desired.problems if self.desired else ()), *self.problems),
             plan=self.plan,
             outcomes=self.all_outcomes,
+            waiting=self.waiting,
             statuses=self.statuses,
         )

@@ -46,6 +46,11 @@ class HealthWindow:
         self._statuses = by_server(statuses)
         return statuses
 
+    @property
+    def mute_machines(self) -> frozenset[str]:
+        """Machines that pass their checks and did not answer MCP."""
+        return self._probes.mute_machines
+
     def _tell(self, statuses: tuple[ServerStatus, ...], last: Mapping[str, ServerStatus]) -> None:
         for status in statuses:
             previous = last.get(status.server)

@@ -30,6 +30,8 @@ class _Proof:
     life: Life
     result: ProbeResult
     at: datetime
+    witness: str
+    """The machine that was asked."""
 
 
 class Probes:
@@ -55,6 +57,11 @@ class Probes:
         proof = self._proofs.get(spec.app)
         return proof.result if proof is not None else None
 
+    @property
+    def mute_machines(self) -> frozenset[str]:
+        """Machines whose checks pass and that gave no MCP answer: no other machine is given up for one of them."""
+        return frozenset(proof.witness for proof in self._proofs.values() if not proof.result.answered)
+
     def _drop_outdated(self, spec: ServerSpec, machines: tuple[ObservedMachine, ...]) -> None:
         proof = self._proofs.get(spec.app)
         if proof is not None and (proof.life != _life(machines) or _unwell(machines)):
@@ -71,12 +78,13 @@ class Probes:
 
     async def _probe(self, server: tuple[ServerSpec, tuple[ObservedMachine, ...]]) -> None:
         spec, machines = server
+        witness = _witness(machines)
         try:
-            result = await self._prober.probe(spec.app, machine_id=_witness(machines))
+            result = await self._prober.probe(spec.app, machine_id=witness)
         except Exception as error:  # noqa: BLE001  # A probe that breaks says nothing about the other servers.
             log.error("probe-crashed", server=spec.name, fault=type(error).__name__, stack=stack_of(error))
             result = ProbeResult(answered=False, problem=problems_of(error)[0].message)
-        self._proofs[spec.app] = _Proof(life=_life(machines), result=result, at=self._clock.now())
+        self._proofs[spec.app] = _Proof(life=_life(machines), result=result, at=self._clock.now(), witness=witness)
 
 
 def _witness(machines: Sequence[ObservedMachine]) -> str:

@@ -5,6 +5,7 @@ roll-out that is cut off at any point, by a newer commit, a stop or a kill, is s
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import anyio.to_thread
@@ -13,7 +14,7 @@ from reconciler.core.actions import Plan
 from reconciler.core.holds import GoodServer
 from reconciler.core.plan import plan
 from reconciler.core.rollback import has_arrived
-from reconciler.core.types import Observation, ServerStatus, Snapshot
+from reconciler.core.types import Observation, ServerState, ServerStatus, Snapshot
 from reconciler.errors import CatwalkError, Refused
 from reconciler.loop.apply import DONE, Applier, Order
 from reconciler.loop.desired import Desired
@@ -24,6 +25,7 @@ from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.verdicts import Scene, machines_by_app
 
+_HOPELESS: Final = frozenset({ServerState.FAILED, ServerState.HELD, ServerState.SUSPENDED})
 MOST_STAGES: Final = 200
 """A bound that no honest roll-out meets: the next pass goes on where this one ends."""
 
@@ -56,6 +58,7 @@ class RollOut:
         for _ in range(MOST_STAGES):
             made = await self.plan(scene.desired, scene.observation)
             self._agree(draft, made)
+            draft.waiting = made.deferred
             if await self._apply(draft, made, scene.desired):
                 scene = replace(scene, observation=await self._ports.fleet.observe())
             await self._keep_good(draft, scene.desired)
@@ -83,6 +86,7 @@ class RollOut:
             now=self._ports.clock.now(),
             setbacks=await memory.setbacks(),
             confirmed_prunes=await memory.confirmed_prunes(),
+            mute_machines=self.health.mute_machines,
         )
         return await anyio.to_thread.run_sync(plan, snapshot)
 
@@ -111,15 +115,19 @@ class RollOut:
 
     async def _watch(self, draft: Draft, made: Plan, scene: Scene) -> _Watched:
         """Looks until another stage can begin, until nothing is left to come, or until the pass is cut short."""
+        began_at = self._ports.clock.now()
         while True:
-            scene = replace(scene, outcomes=draft.all_outcomes, previous=await self.health.last())
+            setbacks = await self._ports.memory.setbacks()
+            previous = await self.health.last()
+            scene = replace(scene, outcomes=draft.all_outcomes, setbacks=setbacks, previous=previous)
             draft.statuses = await self.health.look(scene)
             if (gone_back := await self._send_back(draft, scene.desired)) is not scene.desired:
                 draft.desired = gone_back
                 return _Watched(scene=replace(scene, desired=gone_back), go_on=True)
             if await self._can_go_on(draft, made, scene):
                 return _Watched(scene=scene, go_on=True)
-            if not self.health.worth_waiting(scene.desired, draft.statuses):
+            coming = self.health.worth_waiting(scene.desired, draft.statuses)
+            if not coming and not self._awaits(draft, scene.desired, began_at):
                 return _Watched(scene=scene, go_on=False)
             if await self._ports.pause(draft.signals.woken, self._settings.look_again_s):
                 return _Watched(scene=scene, go_on=False)
@@ -138,7 +146,20 @@ class RollOut:
         """
         if not made.deferred or draft.problems or draft.signals.reason_to_stop():
             return False
-        return bool((await self.plan(scene.desired, scene.observation)).actions)
+        fresh = await self.plan(scene.desired, scene.observation)
+        draft.waiting = fresh.deferred
+        return bool(fresh.actions)
+
+    def _awaits(self, draft: Draft, desired: Desired, began_at: datetime) -> bool:
+        """Whether the plan waits for a server that may still become what it waits for.
+
+        A verdict can run ahead of the plan: the list does not show a new machine yet, and the old one is well.
+        """
+        hopeless = {status.server for status in draft.statuses if status.state in _HOPELESS}
+        awaited = {waiting.awaits for waiting in draft.waiting if waiting.awaits} - hopeless
+        elapsed = self._ports.clock.now() - began_at
+        patience = [server.spec.health.grace_s for server in desired.servers if server.spec.name in awaited]
+        return elapsed.total_seconds() < max(patience, default=0.0)
 
     async def _observe_again(self, scene: Scene) -> Observation:
         """One look that fails in the middle of the window is no news about the servers."""

@@ -5,7 +5,7 @@ sleeping server keeps the tools that it showed when it was awake, and where the 
 picture the last verdict stands: a machine that was not listed is not a machine that is gone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from reconciler.core.holds import Hold
 from reconciler.core.problems import Problem
 from reconciler.core.redact import Redactor
 from reconciler.core.rollback import PROVED, of_desired
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import Observation, ObservedMachine, ServerSpec, ServerState, ServerStatus
 from reconciler.core.verdict import Evidence, verdict
 from reconciler.loop.desired import Desired, ResolvedServer
@@ -29,6 +30,7 @@ class Scene:
     desired: Desired
     observation: Observation
     outcomes: tuple[Outcome, ...] = ()
+    setbacks: tuple[Setback, ...] = ()
     previous: Mapping[str, ServerStatus]
     """The last verdicts, by server."""
 
@@ -46,6 +48,9 @@ def machines_by_app(desired: Desired, observation: Observation) -> Machines:
 def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerStatus, ...]:
     """One status for each server of the manifest, in its order."""
     machines = machines_by_app(scene.desired, scene.observation)
+    setbacks: dict[str, list[Setback]] = {}
+    for setback in scene.setbacks:
+        setbacks.setdefault(setback.server, []).append(setback)
     outcomes: dict[str, list[Outcome]] = {}
     for outcome in scene.outcomes:
         outcomes.setdefault(outcome.action.app, []).append(outcome)
@@ -56,6 +61,7 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
                 machines=speaking(server, machines),
                 probe=probes.result(server.spec),
                 outcomes=tuple(outcomes.get(server.spec.app, ())),
+                setbacks=_standing_against(server, setbacks.get(server.spec.name, ())),
                 blocked=server.problem,
             ),
             scene,
@@ -78,6 +84,14 @@ def speaking(server: ResolvedServer, machines: Machines) -> tuple[ObservedMachin
     """The machines that the verdict on a server is about: those of the wanted version, as soon as there are any."""
     found = machines.get(server.spec.app, ())
     return of_desired(server.desired, found) if server.desired is not None else found
+
+
+def _standing_against(server: ResolvedServer, setbacks: Sequence[Setback]) -> tuple[Setback, ...]:
+    """The failures of what is wanted now. What failed with another configuration is of no concern any more."""
+    if server.desired is None:
+        return ()
+    wanted = {machine.digest for machine in server.desired.machines} | {""}
+    return tuple(found for found in setbacks if found.digest in wanted)
 
 
 def _held(status: ServerStatus, hold: Hold | None) -> ServerStatus:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
-from reconciler.core.actions import Pass
+from reconciler.core.actions import Deferred, Pass
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus
 from reconciler.report.text import counted, one_line, with_tail
@@ -107,9 +107,19 @@ def _sync_verdict(finished: Pass, revision: Revision) -> _Verdict:
     plan = finished.plan
     if plan is not None and plan.held:
         return _Verdict(StatusState.PENDING, f"held: {plan.held[0].summary}: {plan.held[0].reason}")
+    if finished.waiting:
+        return _Verdict(StatusState.PENDING, _told_waiting(finished.waiting))
     if not finished.settled or finished.applied_revision is None or finished.applied_revision.commit != revision.commit:
         return _Verdict(StatusState.PENDING, "being applied")
     return _Verdict(StatusState.SUCCESS, f"{counted(len(finished.statuses), 'server')} as declared")
+
+
+def _told_waiting(waiting: Sequence[Deferred]) -> str:
+    """The first thing that waits, and for what; the same words for as long as it does."""
+    first = waiting[0]
+    then = "tried again soon" if first.not_before is not None else f"next when {first.until}"
+    others = f" (+{len(waiting) - 1} more)" if len(waiting) > 1 else ""
+    return with_tail(f"rolling out {first.action.server}: {then}", others)
 
 
 def _problems(finished: Pass) -> tuple[Problem, ...]:

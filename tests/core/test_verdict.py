@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.actions import DestroyApp, Outcome
-from reconciler.core.problems import Problem
+from reconciler.core.problems import Problem, Remedy
+from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
     Cause,
     Check,
@@ -19,6 +20,7 @@ from reconciler.core.types import (
     MachineState,
     OutcomeKind,
     ProbeResult,
+    Scale,
     ServerState,
 )
 from reconciler.core.verdict import EXIT_CAUSES, Evidence, needs_probe, settling, verdict
@@ -176,3 +178,48 @@ def test_whatever_a_check_prints_the_verdict_is_given(world: World, output: str)
     checks = (Check(name="any", state=CheckState.CRITICAL, output=output),)
     machine = world.machine(world.server().machines[0], checks=checks)
     assert verdict(world.spec(), Evidence(machines=(machine,)), now=world.now).state in ServerState
+
+
+def test_a_failure_that_waits_for_its_next_try_is_told_all_the_while(world: World) -> None:
+    full = Problem(code="region-full", message="the region is full", remedy=Remedy.WAIT)
+    setback = Setback(
+        server="time",
+        machine="time-1",
+        digest="d",
+        code="region-full",
+        attempts=3,
+        not_before=world.now + timedelta(seconds=20),
+        problem=full,
+    )
+    spec = world.spec()
+    waiting = verdict(spec, Evidence(setbacks=(setback,)), now=world.now)
+    assert (waiting.state, waiting.cause, waiting.problem) == (ServerState.FAILED, Cause.PLATFORM, full)
+    machine = world.machine(world.server().machines[0], checks=PASSING)
+    serving = Evidence(machines=(machine,), probe=ANSWERED, setbacks=(setback,))
+    assert verdict(spec, serving, now=world.now).state is ServerState.DEGRADED
+
+
+WHOLE = [
+    pytest.param({"checks": PASSING}, ServerState.READY, None, "", id="all serve"),
+    pytest.param({"checks": critical(state="installing")}, ServerState.STARTING, None, "1 of 2", id="one comes up"),
+    pytest.param(
+        {"checks": critical(state="failed", cause="missing-variable", detail="no TOKEN")},
+        ServerState.DEGRADED,
+        Cause.MISSING_VARIABLE,
+        "1 of 2 machines serve: no TOKEN",
+        id="one fails",
+    ),
+    pytest.param({"state": MachineState.DESTROYED}, ServerState.STARTING, None, "1 of 2", id="one is gone"),
+]
+
+
+@pytest.mark.parametrize(("second", "state", "cause", "words"), WHOLE)
+def test_a_server_is_ready_when_as_many_machines_serve_as_must_be_awake(
+    world: World, second: dict[str, Any], state: ServerState, cause: Cause | None, words: str
+) -> None:
+    spec = world.spec(scale=Scale(minimum=2, maximum=2))
+    one, two = world.server(spec).machines
+    machines = (world.machine(one, checks=PASSING), world.machine(two, **second))
+    status = verdict(spec, Evidence(machines=machines, probe=ANSWERED), now=world.now)
+    assert (status.state, status.cause) == (state, cause)
+    assert words in status.detail

@@ -441,6 +441,7 @@ class World:
     """All the doubles together, and the reconciler between them."""
 
     canary = CANARY
+    mute = ProbeResult(answered=False, problem="no MCP answer")
     bug = ZeroDivisionError(f"a bug that saw {CANARY}")
     settings = PassSettings(runner_image="runner:1", digest_key=b"k" * 32)
 

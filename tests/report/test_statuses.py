@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.actions import Held, Outcome, Pass, Plan, Start
+from reconciler.core.actions import Deferred, Held, Outcome, Pass, Plan, Start
 from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.types import Cause, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.report.statuses import MOST_SERVER_CONTEXTS, StatusState, commit_statuses, superseded
@@ -59,6 +59,11 @@ HELD_PLAN = Plan(
     actions=(),
     held=(Held(server="old", summary="destroy app acme-old", reason="confirm the prune"),),
 )
+WAITING = (
+    Deferred(action=START, until="machine weather-1 is healthy", awaits="weather"),
+    Deferred(action=START, until="machine weather-2 is healthy", awaits="weather"),
+)
+BACKING_OFF = (Deferred(action=START, until="12:00:05 UTC, because it failed once", not_before=NOW),)
 EMPTY_PLAN = Plan(fleet="acme", revision=NEW, actions=())
 
 SYNC_CASES = [
@@ -75,6 +80,9 @@ SYNC_CASES = [
     pytest.param({"outcomes": (FAILED,)}, "error", "no room in ams", id="action failed"),
     pytest.param({"outcomes": (FAILED, FAILED)}, "error", "no room in ams", id="the same problem is told once"),
     pytest.param({"outcomes": (SKIPPED,)}, "pending", "being applied", id="interrupted"),
+    pytest.param({"waiting": WAITING}, "pending",
+                 "rolling out weather: next when machine weather-1 is healthy (+1 more)", id="in stages"),
+    pytest.param({"waiting": BACKING_OFF}, "pending", "rolling out weather: tried again soon", id="backing off"),
     pytest.param({"applied_revision": OLD}, "pending", "being applied", id="not in force yet"),
     pytest.param({"applied_revision": None}, "pending", "being applied", id="nothing in force yet"),
     pytest.param({"plan": HELD_PLAN}, "pending", "held: destroy app acme-old: confirm the prune", id="held"),

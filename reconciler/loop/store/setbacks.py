@@ -38,13 +38,11 @@ class Failure:
 
 
 def machine_of(action: Action) -> str:
-    """The machine that an action concerns: its name, its id where the action has no name, empty for the whole app."""
+    """The machine that an action concerns: its name where it brings a configuration, else its id; empty for an app."""
     match action:
         case Create() | Update():
             return action.machine.name
-        case Cordon() | Uncordon() | Destroy():
-            return action.machine_name
-        case Start() | Stop():
+        case Start() | Stop() | Cordon() | Uncordon() | Destroy():
             return action.machine_id
         case _:
             return ""
@@ -78,6 +76,7 @@ def failure_after(outcome: Outcome, known: Failure | None, now: datetime) -> Fai
         code=outcome.problem.code if outcome.problem else "failed",
         attempts=attempts,
         not_before=now + timedelta(seconds=wait_s(attempts)),
+        problem=outcome.problem,
     )
     return Failure(setback=setback, kind=kind)
 
