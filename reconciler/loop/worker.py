@@ -8,6 +8,7 @@ import structlog
 from reconciler.core.actions import Pass
 from reconciler.core.types import Trigger
 from reconciler.loop.faults import crashed, stack_of
+from reconciler.loop.leadership import Alone, Lead
 from reconciler.loop.live import LiveState
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.poll import SourcePoll
@@ -23,10 +24,20 @@ LONGEST_BACK_OFF_S: Final = 60.0
 
 
 class Worker:
-    """Runs the passes of one fleet until it is stopped."""
+    """Runs the passes of one fleet until it is stopped, while this process leads it."""
 
-    def __init__(self, reconciler: Reconciler, ports: Ports, live: LiveState, settings: ScheduleSettings) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        ports: Ports,
+        live: LiveState,
+        settings: ScheduleSettings,
+        *,
+        lead: Lead | None = None,
+    ) -> None:
         self.queue = WakeQueue()
+        self._lead = lead or Alone()
+        self._stopped = anyio.Event()
         self._reconciler = reconciler
         self._live = live
         self._pause = ports.pause
@@ -41,26 +52,50 @@ class Worker:
 
     def stop(self) -> None:
         """Lets the actions that run come to their end, begins no other, and makes `run` return after the report."""
+        self._stopped.set()
         self.queue.close()
 
     async def run(self) -> None:
-        """Runs a first pass at once and then one for every wake; returns after `stop`."""
+        """Runs a first pass at once and then one for every wake; returns after `stop`.
+
+        Where another process leads, passes wait until it ends, and the lead is given back in the end.
+        """
         self.queue.wake(Trigger.START)
         async with self._schedule.running(), anyio.create_task_group() as group:
+            group.start_soon(self._lead.run)
             group.start_soon(self._follow_source)
             await self._run_passes()
             group.cancel_scope.cancel()
 
     async def _run_passes(self) -> None:
         try:
-            while True:
+            while await self._leads():
                 async with self.queue.turn() as turn:
-                    await self._run_pass(turn)
+                    await self._take_turn(turn)
         except Closed:
             return
 
+    async def _leads(self) -> bool:
+        """Waits for the lead, or for a stop. No turn is taken meanwhile: what wakes it would cut its pass short."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._cancel_when_stopped, group.cancel_scope)
+            await self._lead.led()
+            group.cancel_scope.cancel()
+        return not self._stopped.is_set()
+
+    async def _cancel_when_stopped(self, scope: anyio.CancelScope) -> None:
+        await self._stopped.wait()
+        scope.cancel()
+
+    async def _take_turn(self, turn: Turn) -> None:
+        with self._lead.turn(turn.woken.set) as leads:
+            if leads:
+                await self._run_pass(turn)
+            else:
+                self.queue.wake(turn.trigger)
+
     async def _run_pass(self, turn: Turn) -> None:
-        signals = Signals(woken=turn.woken, pressed=turn.pressed, stopping=turn.stopping)
+        signals = Signals(woken=turn.woken, pressed=turn.pressed, stopping=turn.stopping, may_act=self._lead.may_act)
         finished = await self._reconciler.run_pass(turn.trigger, signals=signals)
         self._poll.begin(finished.revision)
         self._live.next_pass_at = self._schedule.next_at("health", "resync")

@@ -5,7 +5,19 @@ Machines API say the rest. No secret can get in: nothing that is stored has a pl
 """
 
 from reconciler.loop.store.digest_key import digest_key
+from reconciler.loop.store.leases import NOT_LEADING, Leases, LeaseState
 from reconciler.loop.store.records import Intent, PassSummary, Transition
-from reconciler.loop.store.store import Store, open_store
+from reconciler.loop.store.store import Fence, Store, open_store
 
-__all__ = ["Intent", "PassSummary", "Store", "Transition", "digest_key", "open_store"]
+__all__ = [
+    "NOT_LEADING",
+    "Fence",
+    "Intent",
+    "LeaseState",
+    "Leases",
+    "PassSummary",
+    "Store",
+    "Transition",
+    "digest_key",
+    "open_store",
+]

@@ -1,10 +1,11 @@
 """The store: the memory of a pass, and the history for people."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import anyio.to_thread
+from sqlalchemy import Connection
 
 from reconciler.core.actions import Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
@@ -13,10 +14,22 @@ from reconciler.core.types import Revision, ServerStatus
 from reconciler.loop.ports import Clock
 from reconciler.loop.store import reads, safety, writes
 from reconciler.loop.store.database import Database, open_database
+from reconciler.loop.store.leases import Leases, require_leader
 from reconciler.loop.store.records import Intent, PassSummary, Transition
 from reconciler.loop.store.sqlite import sqlite_url
 
 FILE_NAME: Final = "catwalk.db"
+
+Result = TypeVar("Result")
+
+
+class Fence(Protocol):
+    """Keeps out a process that leads no longer."""
+
+    @property
+    def token(self) -> int:
+        """Of the lease that this process believes to hold; 0 when it holds none."""
+        ...
 
 
 async def open_store(state_dir: Path, clock: Clock, *, url: str = "") -> "Store":
@@ -38,32 +51,61 @@ async def open_store(state_dir: Path, clock: Clock, *, url: str = "") -> "Store"
 class Store:
     """Implements `reconciler.loop.ports.Memory`. Every method is one transaction; errors are those of `Database`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, fence: Fence | None = None) -> None:
         self._database = database
         self._clock = clock
+        self._fence = fence
+
+    @property
+    def leases(self) -> Leases:
+        """Who leads the fleet of this store."""
+        return Leases(self._database)
+
+    def fenced(self, fence: Fence) -> "Store":
+        """The same store for the passes of a process that may lose the lead.
+
+        What a pass writes is refused with a `Conflict` of the code `not-leading`, in the transaction of the write
+        itself, when the token of `fence` is not that of the newest leader. Reading, and what people ask for
+        (`confirm_prune`), stays open to all.
+        """
+        return Store(self._database, self._clock, fence)
+
+    async def _write(self, work: Callable[[Connection], Result]) -> Result:
+        """A write of a pass."""
+        fence = self._fence
+        if fence is None:
+            return await self._database.write(work)
+        # Taken now: whoever loses the lead while the write waits for its turn must not borrow a later token.
+        token = fence.token
+
+        def fenced(connection: Connection) -> Result:
+            require_leader(connection, token)
+            return work(connection)
+
+        return await self._database.write(fenced)
 
     def close(self) -> None:
         self._database.close()
 
     async def next_number(self) -> int:
-        return await self._database.write(writes.next_number)
+        return await self._write(writes.next_number)
 
     async def record_intents(self, number: int, plan: Plan) -> None:
         now = self._clock.now()
-        await self._database.write(lambda connection: writes.write_intents(connection, number, plan, now))
+        await self._write(lambda connection: writes.write_intents(connection, number, plan, now))
 
     async def record_outcome(self, number: int, outcome: Outcome) -> None:
         """What came of an action; also keeps, grows or ends the setback of its machine."""
         now = self._clock.now()
-        await self._database.write(lambda connection: writes.write_outcome(connection, number, outcome, now))
+        await self._write(lambda connection: writes.write_outcome(connection, number, outcome, now))
 
     async def record_pass(self, finished: Pass) -> None:
         """Keeps a pass and its verdicts. Health passes that changed nothing are kept only until the next pass."""
-        await self._database.write(lambda connection: writes.write_pass(connection, finished))
+        await self._write(lambda connection: writes.write_pass(connection, finished))
 
     async def keep_last_good(self, revision: Revision) -> None:
         now = self._clock.now()
-        await self._database.write(lambda connection: writes.write_good_revision(connection, revision, now))
+        await self._write(lambda connection: writes.write_good_revision(connection, revision, now))
 
     async def last_good(self) -> Revision | None:
         return await self._database.read(reads.read_good_revision)
@@ -82,16 +124,16 @@ class Store:
         return await self._database.read(safety.read_good_servers)
 
     async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
-        await self._database.write(lambda connection: safety.write_good_servers(connection, arrived))
+        await self._write(lambda connection: safety.write_good_servers(connection, arrived))
 
     async def holds(self) -> tuple[Hold, ...]:
         return await self._database.read(safety.read_holds)
 
     async def hold(self, hold: Hold) -> None:
-        await self._database.write(lambda connection: safety.write_hold(connection, hold))
+        await self._write(lambda connection: safety.write_hold(connection, hold))
 
     async def release_holds(self, servers: Collection[str]) -> None:
-        await self._database.write(lambda connection: safety.delete_holds(connection, servers))
+        await self._write(lambda connection: safety.delete_holds(connection, servers))
 
     async def confirm_prune(self, digest: str) -> None:
         now = self._clock.now()
@@ -102,7 +144,7 @@ class Store:
         return await self._database.read(lambda connection: safety.read_confirmations(connection, now))
 
     async def use_prune(self, digest: str) -> None:
-        await self._database.write(lambda connection: safety.delete_confirmation(connection, digest))
+        await self._write(lambda connection: safety.delete_confirmation(connection, digest))
 
     async def latest_pass(self) -> Pass | None:
         """The newest pass; none before the first one."""
