@@ -6,6 +6,7 @@ shown.
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import cast
 
 from reconciler.core.actions import FieldChange
@@ -15,9 +16,11 @@ ABSENT = ""
 """How a field that one side lacks is written; JSON has no empty text, so it cannot be confused with a value."""
 
 
+@lru_cache(maxsize=1024)
 def field_changes(before: str, after: str) -> tuple[FieldChange, ...]:
     """The leaves that differ between two configs in canonical JSON, in path order; lists are compared as a whole.
 
+    The machines of one server mostly change alike, and a plan is made again for every stage: results are kept.
     An empty `before` (a machine whose host hides its config) gives no changes: nothing can be said about it.
     """
     if not before or before == after:

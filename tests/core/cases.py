@@ -7,15 +7,18 @@ where a plain seeded generator makes them by the hundred thousand.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from random import Random
 
 from reconciler.core.actions import Action, Cordon, Create, Destroy, DestroyApp, Plan, Stop, Update
+from reconciler.core.attempts import attempt_of
 from reconciler.core.machine_health import GONE, asleep
 from reconciler.core.plan import plan
 from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.resolve import resolve
+from reconciler.core.setbacks import Setback
 from reconciler.core.slots import slot_number
 from reconciler.core.types import (
     DesiredMachine,
@@ -37,6 +40,9 @@ NAMES = ("alpha", "beta", "gamma", "delta")
 REVISION = Revision(commit="a" * 40, branch="main", source="/repository")
 STATES = tuple(sorted(set(MachineState) - {MachineState.UNKNOWN, MachineState.STARTED}))
 CHAOS_STAGES = 3
+ORDER_STAGES = (0, 2)
+"""Planning twice takes twice as long, so not every stage does."""
+BEGINNING = datetime(2026, 11, 24, 12, tzinfo=UTC)
 STAGES = 40
 """Far more than any case needs; a fleet of four servers with four machines each takes about fifteen."""
 
@@ -56,7 +62,7 @@ def _server(name: str, variant: str, scale: tuple[int, int], regions: tuple[str,
 
 
 def _any_server(dice: Random, name: str) -> DesiredServer:
-    maximum = dice.choice((1, 1, 2, 3, 4))
+    maximum = dice.choice((1, 1, 1, 2, 2, 3, 4, 6))
     minimum = min(maximum, dice.choice((0, 0, 1, 2)))
     regions = dice.choice((("iad",), ("iad",), ("fra",), ("iad", "fra")))
     return _server(name, dice.choice(("one", "two")), (minimum, maximum), regions, dice.choice(("", "", "s1", "s2")))
@@ -67,8 +73,11 @@ class Case:
     """One fleet with what is wanted of it."""
 
     snapshot: Snapshot
+    """Without an observation; the setbacks, the time and what was agreed to change from stage to stage."""
     world: Simulation
     dice: Random
+    full: str = ""
+    """The code with which the platform refuses every new machine in the first stages; empty where there is room."""
 
     @property
     def servers(self) -> dict[str, DesiredServer]:
@@ -97,11 +106,14 @@ def make_case(dice: Random) -> Case:
         prune=PrunePolicy(
             max_percent=dice.choice((0, 50, 100)), max_count=dice.randint(0, 4), always_confirm=dice.random() < 0.1
         ),
+        now=BEGINNING,
         former_dependencies={NAMES[1]: (NAMES[0],)} if dice.random() < 0.3 else {},
     )
     world = Simulation(bad_digests=frozenset(bad), machines={(found.app, found.id): found for found in machines})
     world.apps = {found.app for found in machines} | {f"{FLEET}-{name}" for name in NAMES if dice.random() < 0.2}
-    return Case(snapshot=snapshot, world=world, dice=dice)
+    return Case(
+        snapshot=snapshot, world=world, dice=dice, full=dice.choice(("", "", "", "region-full", "fly-limit-reached"))
+    )
 
 
 def _desired(dice: Random, name: str) -> DesiredServer:
@@ -152,11 +164,14 @@ def check_case(case: Case) -> int:
         snapshot = replace(case.snapshot, observation=case.world.observe(complete=complete))
         made = plan(snapshot)
         check_plan(snapshot, made)
-        if made.empty and not chaos:
+        if stage in ORDER_STAGES:
+            check_order(snapshot, made)
+        if made.empty and made.next_attempt is None and not chaos:
             _check_end(case, made)
             return stage
-        _apply(case, made, interrupted=chaos and case.dice.random() < 0.3)
-        case.world.settle()
+        _apply(case, made, chaos=chaos)
+        _agree(case, made)
+        _time_passes(case)
         if chaos:
             _weather(case)
     raise AssertionError(f"still not done after {STAGES} stages: {made}")
@@ -164,13 +179,13 @@ def check_case(case: Case) -> int:
 
 def check_plan(snapshot: Snapshot, made: Plan) -> None:
     """What holds for any one plan."""
-    _check_order(snapshot, made)
     _check_untouchable(snapshot, made)
     _check_budget(snapshot, made)
     _check_rollout(snapshot, made)
+    _check_departures(snapshot, made)
 
 
-def _check_order(snapshot: Snapshot, made: Plan) -> None:
+def check_order(snapshot: Snapshot, made: Plan) -> None:
     observation = replace(snapshot.observation, machines=snapshot.observation.machines[::-1])
     assert plan(replace(snapshot, desired=snapshot.desired[::-1], observation=observation)) == made
 
@@ -191,11 +206,12 @@ def _check_untouchable(snapshot: Snapshot, made: Plan) -> None:
 
 
 def _check_budget(snapshot: Snapshot, made: Plan) -> None:
-    removed = [action for action in made.actions if isinstance(action, DestroyApp)]
+    agreed = snapshot.confirmed_apps
+    removed = [action for action in made.actions if isinstance(action, DestroyApp) and action.app not in agreed]
     policy = snapshot.prune
     assert len(removed) <= max(policy.max_count, 0)
     assert not (removed and policy.always_confirm)
-    assert not (removed and made.prune is not None)
+    assert made.prune is None or not [action for action in made.actions if isinstance(action, DestroyApp)]
     ours = {machine.app for machine in snapshot.observation.machines if machine.fleet == FLEET}
     existing = len(ours | {app.name for app in snapshot.observation.apps} & snapshot.owned_apps)
     assert len(removed) <= 1 or len(removed) * 100 <= existing * policy.max_percent
@@ -208,10 +224,35 @@ def _check_rollout(snapshot: Snapshot, made: Plan) -> None:
     for name, count in changed.items():
         server = desired[name]
         well = _well(server, snapshot)
-        assert count <= (3 if well else 1)
+        assert count + len(_wanted_slots(server, snapshot) - well) <= (3 if well else 1)
         for other in server.spec.depends_on:
             if other in desired and not desired[other].spec.suspended:
                 assert len(_well(desired[other], snapshot)) == len(desired[other].machines)
+
+
+def _check_departures(snapshot: Snapshot, made: Plan) -> None:
+    """A machine that serves goes only when its slot has a wanted one that is well; without a slot, when all have."""
+    desired = {server.spec.name: server for server in snapshot.desired}
+    seen = {(machine.app, machine.id): machine for machine in snapshot.observation.machines}
+    for action in made.actions:
+        if isinstance(action, Destroy | Stop | Cordon) and action.server in desired:
+            machine, server = seen[action.app, action.machine_id], desired[action.server]
+            slots = set(range(1, len(server.machines) + 1))
+            number = slot_number(action.server, machine.name)
+            needed = {number} if number in slots else slots
+            if is_healthy(machine) and machine.host_ok and not machine.cordoned:
+                assert needed <= _well(server, snapshot)
+
+
+def _wanted_slots(server: DesiredServer, snapshot: Snapshot) -> set[int]:
+    """Slots with a wanted machine on a host that answers, well or not."""
+    machines = [machine for machine in snapshot.observation.machines if machine.app == server.spec.app]
+    wanted = [machine for machine in machines if machine.fleet == FLEET and machine.host_ok]
+    return {
+        slot_number(machine.server, machine.name)
+        for machine in wanted
+        if _is_wanted(server, machine) and machine.state not in GONE
+    }
 
 
 def _well(server: DesiredServer, snapshot: Snapshot) -> set[int]:
@@ -237,17 +278,67 @@ def is_healthy(machine: ObservedMachine) -> bool:
     return machine.state is MachineState.STARTED and machine.checks == HEALTHY
 
 
-def _apply(case: Case, made: Plan, *, interrupted: bool) -> None:
-    """The actions of a stage; an interruption cuts the list of every server somewhere."""
+def _apply(case: Case, made: Plan, *, chaos: bool) -> None:
+    """The actions of a stage, one server after the other; the first failure or interruption ends those of a server."""
+    interrupted = chaos and case.dice.random() < 0.3
     by_server: dict[str, list[Action]] = {}
     for action in made.actions:
         by_server.setdefault(action.app, []).append(action)
     for actions in by_server.values():
         kept = case.dice.randint(0, len(actions)) if interrupted else len(actions)
         for action in actions[:kept]:
+            code = _refusal(case, action) if chaos else ""
+            _remember(case, action, code)
+            if code:
+                break
             before = _serving(case, action.server)
             case.world.apply(action)
             _check_service(case, action, before)
+
+
+def _refusal(case: Case, action: Action) -> str:
+    """The code of the failure that an action meets; empty for success."""
+    if isinstance(action, Create) and case.full:
+        return case.full
+    if isinstance(action, Update) and case.dice.random() < 0.2:
+        return case.dice.choice(("host-full", "machine-failed"))
+    return "machine-leased" if case.dice.random() < 0.03 else ""
+
+
+def _remember(case: Case, action: Action, code: str) -> None:
+    """Setbacks as the store keeps them: the latest of each machine, until a change of it succeeds."""
+    attempt = attempt_of(action)
+    kept = [
+        found for found in case.snapshot.setbacks if (found.server, found.machine) != (action.server, attempt.machine)
+    ]
+    if code:
+        assert case.snapshot.now is not None
+        not_before = case.snapshot.now + timedelta(seconds=case.dice.choice((1, 5, 20)))
+        kept.append(
+            Setback(
+                server=action.server,
+                machine=attempt.machine,
+                digest=attempt.digest,
+                code=code,
+                attempts=1,
+                not_before=not_before,
+            )
+        )
+    case.snapshot = replace(case.snapshot, setbacks=tuple(kept))
+
+
+def _agree(case: Case, made: Plan) -> None:
+    """Somebody sometimes agrees to what is asked, and the agreement outlasts an interruption."""
+    if made.prune is not None and case.dice.random() < 0.3:
+        agreed = case.snapshot.confirmed_apps | set(made.prune.apps)
+        digests = case.snapshot.confirmed_prunes | {made.prune.digest}
+        case.snapshot = replace(case.snapshot, confirmed_apps=agreed, confirmed_prunes=digests)
+
+
+def _time_passes(case: Case) -> None:
+    case.world.settle()
+    assert case.snapshot.now is not None
+    case.snapshot = replace(case.snapshot, now=case.snapshot.now + timedelta(seconds=5))
 
 
 def _serving(case: Case, name: str) -> set[str]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.plan import plan
-from tests.core.cases import check_case, check_plan, make_case
+from tests.core.cases import check_case, check_order, check_plan, make_case
 
 
 @given(dice=st.randoms(use_true_random=False))
@@ -24,4 +24,7 @@ def test_every_fleet_gets_where_it_should_without_breaking_a_promise(dice: Rando
 def test_every_plan_keeps_its_promises_whatever_is_seen(dice: Random, *, complete: bool) -> None:
     case = make_case(dice)
     seen = replace(case.snapshot, observation=case.world.observe(complete=complete))
-    check_plan(seen, plan(seen))
+    made = plan(seen)
+    check_plan(seen, made)
+    check_order(seen, made)
+    assert plan(seen) == made
