@@ -23,12 +23,16 @@ KNOWN_VARIABLES: Final = frozenset(
         "CATWALK_BRANCH",
         "CATWALK_DATABASE_URL",
         "CATWALK_FLY_API_URL",
+        "CATWALK_FLYCAST_URL",
         "CATWALK_FLY_LOGS_URL",
         "CATWALK_GITHUB_APP_ID",
         "CATWALK_GITHUB_APP_KEY",
+        "CATWALK_GIT_TOKEN",
         "CATWALK_PUBLIC_URL",
         "CATWALK_REPO_URL",
         "CATWALK_RUNNER_IMAGE",
+        "CATWALK_SSH_KEY",
+        "CATWALK_SSH_KEY_FILE",
         "CATWALK_STATE_DIR",
         "CATWALK_WEBHOOK_SECRET",
     }
@@ -42,15 +46,26 @@ class Settings:
     fly_api_token: SecretValue | None = None
     """`FLY_API_TOKEN`: an organization token, with or without its `FlyV1 ` prefix."""
     github_token: SecretValue | None = None
-    """`GITHUB_TOKEN`: may write commit statuses on the source repository."""
+    """`GITHUB_TOKEN`: may read the source repository and write commit statuses there; sent to GitHub alone."""
     github_api_url: str = ""
     """`GITHUB_API_URL`: another host for GitHub Enterprise; empty means the one that belongs to the repository."""
     fly_api_url: str = DEFAULT_FLY_API_URL
     """`CATWALK_FLY_API_URL`: the Machines API without `/v1`; the embedded engine has its own."""
     fly_logs_url: str = DEFAULT_FLY_LOGS_URL
     """`CATWALK_FLY_LOGS_URL`: the log service without `/api/v1`."""
+    flycast_url: str = ""
+    """`CATWALK_FLYCAST_URL`: one `http://HOST:PORT` that stands in for all Flycast names, such as the proxy of
+    `catwalk engine`; empty on Fly, where every app has a name of its own."""
     repo_url: str = ""
-    """`CATWALK_REPO_URL`: the repository on GitHub whose commits `catwalk apply` writes statuses to."""
+    """`CATWALK_REPO_URL`: the repository that `catwalk serve` follows. Where it is on GitHub, `serve` and `apply` write
+    statuses to its commits."""
+    git_token: SecretValue | None = None
+    """`CATWALK_GIT_TOKEN`: opens an https repository on a host that is not GitHub; on GitHub in place of
+    `GITHUB_TOKEN`."""
+    ssh_key: SecretValue | None = None
+    """`CATWALK_SSH_KEY`: a private key, as text, that opens an ssh repository."""
+    ssh_key_file: Path | None = None
+    """`CATWALK_SSH_KEY_FILE`: the file of such a key."""
     branch: str = ""
     """`CATWALK_BRANCH`: the branch to follow; empty follows the repository's own."""
     state_dir: Path | None = None
@@ -58,7 +73,8 @@ class Settings:
     database_url: str = ""
     """`CATWALK_DATABASE_URL`: empty means SQLite in the state directory."""
     public_url: str = ""
-    """`CATWALK_PUBLIC_URL`: the address that statuses link to."""
+    """`CATWALK_PUBLIC_URL`: the address of the gateway for clients and people, which statuses link to. Requests for
+    another host are refused."""
     runner_image: str = DEFAULT_RUNNER_IMAGE
     """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
     age_environment: Mapping[str, str] | None = None
@@ -81,7 +97,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         github_api_url=environment.get("GITHUB_API_URL", ""),
         fly_api_url=environment.get("CATWALK_FLY_API_URL") or DEFAULT_FLY_API_URL,
         fly_logs_url=environment.get("CATWALK_FLY_LOGS_URL") or DEFAULT_FLY_LOGS_URL,
+        flycast_url=environment.get("CATWALK_FLYCAST_URL", ""),
         repo_url=environment.get("CATWALK_REPO_URL", ""),
+        git_token=_secret(environment, "CATWALK_GIT_TOKEN"),
+        ssh_key=_secret(environment, "CATWALK_SSH_KEY"),
+        ssh_key_file=_path(environment, "CATWALK_SSH_KEY_FILE"),
         branch=environment.get("CATWALK_BRANCH", ""),
         state_dir=_path(environment, "CATWALK_STATE_DIR"),
         database_url=environment.get("CATWALK_DATABASE_URL", ""),

@@ -7,6 +7,8 @@ running it.
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
 from reconciler.core.secret import SecretValue
 from reconciler.errors import EnvironmentFault
@@ -18,6 +20,7 @@ from reconciler.loop.ports import Fleet
 from reconciler.settings import Settings
 
 Redact = Callable[[str], str]
+HTTP_PORT: Final = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,36 @@ def fly_address(settings: Settings) -> Address:
             hint="start `catwalk up` here to work on this machine, or set FLY_API_TOKEN to work on Fly",
         )
     return Address(
-        api_url=settings.fly_api_url, logs_url=settings.fly_logs_url, token=settings.fly_api_token, data_path=DataPath()
+        api_url=settings.fly_api_url,
+        logs_url=settings.fly_logs_url,
+        token=settings.fly_api_token,
+        data_path=flycast(settings.flycast_url),
+    )
+
+
+def flycast(url: str) -> DataPath:
+    """Where the machines' proxy is: by name on Fly, or at the one address that stands in for it.
+
+    Raises:
+        EnvironmentFault: this is no plain http address of a host.
+    """
+    if not url:
+        return DataPath()
+    try:
+        parts = urlsplit(url)
+        path = DataPath(host=parts.hostname or "", port=parts.port or HTTP_PORT)
+    except ValueError as error:
+        raise _bad_flycast() from error
+    if not path.host or parts.scheme != "http" or parts.path.strip("/") or parts.query:
+        raise _bad_flycast()
+    return path
+
+
+def _bad_flycast() -> EnvironmentFault:
+    return EnvironmentFault(
+        "bad-flycast-url",
+        "CATWALK_FLYCAST_URL is no address of the form http://HOST:PORT",
+        hint="give the address that `catwalk engine` prints as Flycast, or unset it on Fly",
     )
 
 

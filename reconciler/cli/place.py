@@ -1,13 +1,13 @@
-"""Where a fleet lives on this machine: its directory, its state, and the running `catwalk up` if there is one.
+"""Where a fleet lives on this machine: its directory, its state, and the process that runs it if there is one.
 
-State stays beside what it describes, in `.catwalk`, which ignores itself in git. A running `catwalk up` leaves an
-endpoint file there, readable by its owner alone, by which `status`, `logs`, `plan` and `apply` find it.
+State stays beside what it describes, in `.catwalk`, which ignores itself in git. A running `catwalk up` or `catwalk
+serve` leaves an endpoint file there, readable by its owner alone, by which the other commands find it.
 """
 
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -34,13 +34,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How to reach a running `catwalk up`. The token opens the embedded engine, so the file is private."""
+    """How to reach a running `catwalk up` or `catwalk serve`. The token opens the engine, so the file is private."""
 
     pid: int
     gateway_url: str
-    engine_url: str
-    engine_token: str
-    proxy_port: int
+    engine_url: str = ""
+    """Of the embedded engine; empty where the machines are on Fly."""
+    engine_token: str = field(default="", repr=False)
+    proxy_port: int = 0
 
 
 def with_dotenv(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -83,7 +84,7 @@ def make_state(place: Place) -> None:
 
 
 def write_endpoint(place: Place, endpoint: Endpoint) -> None:
-    """Announces a running `catwalk up`; whole or not at all."""
+    """Announces a running process; whole or not at all."""
     target = place.state_dir / ENDPOINT_FILE
     temporary = target.with_suffix(".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -97,7 +98,7 @@ def remove_endpoint(place: Place) -> None:
 
 
 def running_endpoint(place: Place) -> Endpoint | None:
-    """The endpoint of a `catwalk up` that runs here now; none when there is none, or when it died without a word."""
+    """The endpoint of the process that runs here now; none when there is none, or when it died without a word."""
     try:
         endpoint = Endpoint(**json.loads((place.state_dir / ENDPOINT_FILE).read_text(encoding="utf-8")))
         os.kill(endpoint.pid, 0)

@@ -19,7 +19,7 @@ def live_machines(place: Place, settings: Settings) -> Address:
         EnvironmentFault: no `catwalk up` runs here and there is no token for Fly.
     """
     endpoint = running_endpoint(place)
-    if endpoint is not None:
+    if endpoint is not None and endpoint.engine_url:
         return engine_address(endpoint.engine_url, endpoint.engine_token, endpoint.proxy_port)
     return fly_address(settings)
 
@@ -27,7 +27,8 @@ def live_machines(place: Place, settings: Settings) -> Address:
 @asynccontextmanager
 async def readable_machines(place: Place, settings: Settings) -> AsyncGenerator[Address]:
     """Machines that can at least be read: without a running engine or a token, what the stopped engine remembers."""
-    if running_endpoint(place) is not None or settings.fly_api_token is not None:
+    endpoint = running_endpoint(place)
+    if (endpoint is not None and endpoint.engine_url) or settings.fly_api_token is not None:
         yield live_machines(place, settings)
         return
     resting = EngineSettings(state_dir=place.engine_dir, token=token_urlsafe(32), boot=False)

@@ -10,8 +10,8 @@ from typing import Final
 
 import anyio
 import uvicorn
-from litestar import Litestar
 
+from gateway.app import Gateway
 from reconciler.errors import EnvironmentFault
 
 GRACE_S: Final = 5
@@ -49,11 +49,11 @@ class _GuestServer(uvicorn.Server):
         yield
 
 
-async def serve(app: Litestar, listener: socket.socket, stop: anyio.Event) -> None:
+async def serve(app: Gateway, listener: socket.socket, stop: anyio.Event) -> None:
     """Serves until `stop` is set, then lets calls under way finish for a while."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=app.http_protocol,
         ws="none",
         loop="none",
         lifespan="on",

@@ -7,7 +7,6 @@ values.
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.known_secrets import KnownSecrets
@@ -26,8 +25,6 @@ from reconciler.report.reporter import NullReporter
 from reconciler.settings import Settings
 from reconciler.sops.identities import load_identities
 from reconciler.sops.server_secrets import ServerSecrets
-from reconciler.sources.git import discover
-from reconciler.sources.git.worktree import WorktreeSource
 from reconciler.sources.manifests import read_manifests
 from reconciler.sources.packages import PackageCatalog
 
@@ -39,8 +36,7 @@ class Request:
     place: Place
     settings: Settings
     address: Address
-    worktree: bool = False
-    """Whether uncommitted files are followed."""
+    source: Source
     progress: Progress = field(default_factory=Silence)
     reporter: Reporter = field(default_factory=NullReporter)
     idle_times: IdleTimes = field(default_factory=IdleTimes)
@@ -67,11 +63,10 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
     """Builds a reconciler and closes its doors in the end.
 
     Raises:
-        EnvironmentFault: no repository, no state directory, no usable key file.
+        EnvironmentFault: no state directory, no usable key file.
     """
     clock = SystemClock()
     async with AsyncExitStack() as opened:
-        source = open_source(request.place.directory, request.settings, worktree=request.worktree)
         store = await open_store(request.place.state_dir, clock, url=request.settings.database_url)
         opened.callback(store.close)
         secrets = KnownSecrets(ServerSecrets(load_identities(request.settings.age_environment or {})))
@@ -81,7 +76,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         read = request.idle_times.learning(read_manifests)
         fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
         ports = Ports(
-            source=source,
+            source=request.source,
             read_manifests=fleet.read_manifests,
             secrets=secrets,
             catalog=catalog,
@@ -105,8 +100,3 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             known_secrets=secrets,
             latest=latest,
         )
-
-
-def open_source(directory: Path, settings: Settings, *, worktree: bool) -> Source:
-    """The repository that holds the directory, at its branch; or the files as they lie there."""
-    return WorktreeSource(directory=directory) if worktree else discover(directory, branch=settings.branch)

@@ -14,6 +14,7 @@ from reconciler.cli.problems import NO, exit_code, print_problems
 from reconciler.cli.progress_json import JSONProgress
 from reconciler.cli.progress_text import TextProgress
 from reconciler.cli.reporting import open_reporter
+from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, wired
 from reconciler.core.actions import Pass
 from reconciler.core.types import ServerState, Trigger
@@ -56,7 +57,7 @@ async def _apply(place: Place, settings: Settings, worktree: bool, digest: str, 
             place=place,
             settings=settings,
             address=live_machines(place, settings),
-            worktree=worktree,
+            source=open_source(place.directory, settings, worktree=worktree),
             progress=progress,
             reporter=reporter,
         )

@@ -15,6 +15,7 @@ from rich.text import Text
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.place import find_place, make_state, with_dotenv
 from reconciler.cli.present_machines import live_machines
+from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, Wired, wired
 from reconciler.core.types import ServerSpec
 from reconciler.errors import SourceError
@@ -51,7 +52,8 @@ def command(*, server: str, follow: bool, lines: int, directory: Path, as_json: 
 
     async def run() -> None:
         make_state(place)
-        request = Request(place=place, settings=settings, address=live_machines(place, settings))
+        source = open_source(place.directory, settings, worktree=False)
+        request = Request(place=place, settings=settings, address=live_machines(place, settings), source=source)
         async with wired(request) as connected:
             await _show_log(connected, server, lines, follow=follow, show=show)
 

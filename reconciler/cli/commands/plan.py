@@ -14,6 +14,7 @@ from reconciler.cli.plan_json import preview_record
 from reconciler.cli.plan_text import plan_lines
 from reconciler.cli.present_machines import readable_machines
 from reconciler.cli.problems import NO, print_problems
+from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, wired
 from reconciler.core.cost import MonthlyCost, monthly_cost, running_cost
 from reconciler.loop.passes import Preview
@@ -46,7 +47,12 @@ def command(*, directory: Path, worktree: bool, detailed_exitcode: bool, as_json
 async def _preview(place: Place, settings: Settings, worktree: bool) -> Preview:
     make_state(place)
     async with readable_machines(place, settings) as address:
-        request = Request(place=place, settings=settings, address=address, worktree=worktree)
+        request = Request(
+            place=place,
+            settings=settings,
+            address=address,
+            source=open_source(place.directory, settings, worktree=worktree),
+        )
         async with wired(request) as connected:
             return await connected.reconciler.preview()
 

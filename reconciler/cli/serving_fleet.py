@@ -1,0 +1,97 @@
+"""`catwalk serve`: control plane and gateway in one process, for machines on Fly and a repository on a git host.
+
+It differs from `catwalk up` in where things are, not in what is done: the source is a mirror of a remote branch, the
+machines are Fly's, statuses go to GitHub, and what happens is logged instead of shown.
+"""
+
+import os
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from reconciler.cli.fleet_process import Manner, Stage, announced, run_fleet, set_stage
+from reconciler.cli.keys import session_key
+from reconciler.cli.machines_doors import Address, fly_address
+from reconciler.cli.place import Endpoint, Place, make_state
+from reconciler.cli.progress_log import EndOfLogContext, LogContext, LogProgress, announce_log
+from reconciler.cli.ready import ReadyWatch
+from reconciler.cli.reporting import running_reporter
+from reconciler.cli.repository import remote_source
+from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
+from reconciler.cli.serving import bind
+from reconciler.cli.wiring import Request, wired
+from reconciler.loop.schedule import ScheduleSettings
+from reconciler.settings import Settings
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.serve")
+
+JITTER: Final = 0.2
+"""Each poll comes up to this part of its interval earlier or later, so that many fleets do not ask at one moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What `catwalk serve` was asked for."""
+
+    place: Place
+    settings: Settings
+    host: str
+    port: int
+    directory: str
+    """The followed directory inside the repository; empty for its root."""
+    poll_s: float
+    insecure: bool
+
+
+async def run_service(service: Service) -> None:
+    """Runs until the process is told to stop.
+
+    Raises:
+        CatwalkError: it cannot start; a group of them where several settings are missing.
+    """
+    started = time.monotonic()
+    settings, place = service.settings, service.place
+    require_service(settings, host=service.host, insecure=service.insecure)
+    address = fly_address(settings)
+    with bind(service.host, service.port) as listener:
+        make_state(place)
+        source = remote_source(settings, place.state_dir, directory=service.directory)
+        local_url = _local_url(service.host, listener.getsockname()[1])
+        async with AsyncExitStack() as opened:
+            reporter = await opened.enter_async_context(running_reporter(place, settings))
+            stage = _stage(address, settings.public_url.rstrip("/") or local_url, started)
+            request = Request(
+                place=place,
+                settings=settings,
+                address=address,
+                source=source,
+                progress=stage.progress,
+                reporter=reporter,
+            )
+            connected = await opened.enter_async_context(wired(request))
+            opened.enter_context(announced(place, Endpoint(pid=os.getpid(), gateway_url=local_url)))
+            log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
+            await run_fleet(stage, connected, _manner(service), listener)
+    log.info("stopped")
+
+
+def _stage(address: Address, gateway_url: str, started: float) -> Stage:
+    watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
+    return set_stage(gateway_url, address.data_path, LogContext(), LogProgress(), watch, EndOfLogContext())
+
+
+def _manner(service: Service) -> Manner:
+    key = session_key(service.place.state_dir)
+    return Manner(
+        gateway=service_gateway(service.settings, host=service.host, session_key=key),
+        schedule=ScheduleSettings(poll_s=service.poll_s, poll_jitter_s=service.poll_s * JITTER),
+    )
+
+
+def _local_url(host: str, port: int) -> str:
+    """How commands on this machine reach the gateway, whatever it listens on."""
+    name = host if is_loopback(host) else "127.0.0.1" if ":" not in host else "::1"
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
