@@ -110,6 +110,7 @@ class Leadership:
         self._stepped = anyio.Event()
         self._hurry = anyio.Event()
         self._busy = False
+        self._stepping_aside = False
         self._on_asked: Callable[[], None] = _ignore
         self._silent = False
 
@@ -119,7 +120,8 @@ class Leadership:
         return self._token
 
     def may_act(self) -> bool:
-        return bool(self._token) and self._elapsed() < self._good_until - SAFETY_S
+        fresh = self._elapsed() < self._good_until - SAFETY_S
+        return bool(self._token) and fresh and not self._stepping_aside
 
     async def check(self) -> None:
         """Lets a pass of the leader go on.
@@ -145,7 +147,9 @@ class Leadership:
             yield self.may_act()
         finally:
             self._busy, self._on_asked = False, _ignore
-            if self._seen.wanted_by or not self._token:
+            # No other pass may slip in before the lead is given back: who asked would wait for that one too.
+            self._stepping_aside = bool(self._seen.wanted_by)
+            if self._stepping_aside or not self._token:
                 self._hurry.set()
 
     async def run(self) -> None:
@@ -200,6 +204,7 @@ class Leadership:
             self._silent = True
         else:
             self._silent = False
+        self._stepping_aside = False
 
     async def _negotiate(self) -> LeaseState:
         if not self._token and self._busy:

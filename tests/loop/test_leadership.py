@@ -264,8 +264,10 @@ async def test_a_leader_that_is_asked_steps_aside_after_its_pass(leases):
         for _ in range(2):
             await lead._step()
         assert (asked, lead.may_act()) == ([True], True)
+    with lead.turn(lambda: None) as leads:
+        assert not leads
     await lead._step()
-    assert not lead.may_act()
+    assert lead.token == 0
     assert (await leases.acquire("apply", lease_s=60)).holder == "apply"
     await leases.release("apply", 2)
     await lead._step()
