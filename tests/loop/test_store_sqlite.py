@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,14 @@ async def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(store,
     other.close()
 
 
-@pytest.mark.parametrize("damage", [b"this is no database at all" * 100, None])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(b"this is no database at all" * 100, id="no database"),
+        pytest.param(b"SQLite format 3\0" + b"\1" * 4080, id="a header without a database"),
+        pytest.param(None, id="overwritten in the middle"),
+    ],
+)
 async def test_a_damaged_database_says_that_it_may_be_deleted_and_what_is_lost(tmp_path, world, damage):
     store = await open_store(tmp_path, world.clock)
     await store.keep_last_good(COMMIT)
@@ -148,18 +156,36 @@ async def test_a_migration_that_fails_leaves_nothing_behind(tmp_path, world, mon
     left.close()
 
 
-async def test_a_file_of_another_program_is_refused_and_left_as_it_is(tmp_path, world):
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+async def test_a_file_of_another_program_is_refused_and_left_as_it_is(tmp_path, world, journal):
     path = tmp_path / "catwalk.db"
     other = sqlite3.connect(path)
     other.execute("CREATE TABLE recipes (name TEXT)")
+    other.execute(f"PRAGMA journal_mode = {journal}")
     other.commit()
     other.close()
+    path.chmod(0o640)
+    before = path.read_bytes()
     with pytest.raises(EnvironmentFault, match="belongs to something else: it holds the table recipes") as caught:
         await open_store(tmp_path, world.clock)
     assert caught.value.problem.code == "database-foreign"
-    other = sqlite3.connect(path)
-    assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
-    other.close()
+    assert path.read_bytes() == before
+    if journal == "delete":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+async def test_a_backup_that_was_restored_is_taken(tmp_path, world):
+    store = await open_store(tmp_path, world.clock)
+    await store.keep_last_good(COMMIT)
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    backup = restored / "catwalk.db"
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "catwalk.db")) as database:
+        database.execute(f"VACUUM INTO '{backup}'")
+    again = await open_store(restored, world.clock)
+    assert await again.last_good() == COMMIT
+    again.close()
 
 
 async def test_a_full_disk_is_said_to_be_one_and_what_was_kept_stays(tmp_path, world):

@@ -17,8 +17,8 @@ from reconciler.errors import EnvironmentFault
 from reconciler.loop.store.access import ACCESS, Access
 from reconciler.loop.store.database_faults import RETRIED, sqlstate_of, translated
 from reconciler.loop.store.postgres import is_postgres, postgres_engine, with_driver
-from reconciler.loop.store.schema import upgrade
-from reconciler.loop.store.sqlite import is_sqlite, prepare_file, sqlite_engine
+from reconciler.loop.store.schema import foreign, upgrade
+from reconciler.loop.store.sqlite import foreign_table, is_sqlite, prepare_file, sqlite_engine
 
 MOST_TRIES: Final = 4
 """How often a transaction is begun that lost against another one."""
@@ -125,6 +125,8 @@ def _place_of(url: URL) -> str:
 
 def _engine(url: URL) -> Engine:
     if is_sqlite(url):
+        if table := foreign_table(url):
+            raise foreign(_place_of(url), table)
         prepare_file(url)
         return sqlite_engine(url)
     if is_postgres(url):

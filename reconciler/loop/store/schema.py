@@ -47,11 +47,16 @@ def _refuse_foreign(connection: Connection, place: str) -> None:
     if connection.dialect.name == "postgresql":
         found &= {"alembic_version", *metadata.tables}
     if found:
-        raise EnvironmentFault(
-            "database-foreign",
-            f"the database {place} belongs to something else: it holds the table {min(found)}",
-            hint="give Catwalk a database of its own, in PostgreSQL at least a schema of its own",
-        )
+        raise foreign(place, min(found))
+
+
+def foreign(place: str, table: str) -> EnvironmentFault:
+    """That a database is not ours."""
+    return EnvironmentFault(
+        "database-foreign",
+        f"the database {place} belongs to something else: it holds the table {table}",
+        hint="give Catwalk a database of its own, in PostgreSQL at least a schema of its own",
+    )
 
 
 def _config(connection: Connection) -> Config:

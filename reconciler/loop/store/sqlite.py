@@ -5,6 +5,8 @@ power cut can take back is no intent.
 """
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,10 @@ BUSY_TIMEOUT_S: Final = 10.0
 """How long a transaction waits for another process that writes."""
 LEASE_BUSY_TIMEOUT_S: Final = 1.0
 """The same for a lease, which is worth nothing when it comes late."""
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER_BYTES: Final = 100
+_WRITE_VERSION: Final = 18
+_LOGGED: Final = 2
 
 
 def sqlite_url(path: Path) -> str:
@@ -37,6 +43,29 @@ def prepare_file(url: URL) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
+
+
+def foreign_table(url: URL) -> str:
+    """A table of another program, found without changing anything; empty where the file may be ours.
+
+    Ours keeps a write-ahead log, which its header tells (SQLite, "Database File Format", bytes 18 and 19). Opening any
+    other file as ours would turn it into such a one, so it is looked at first, and so is whether it was ever ours: a
+    restored backup has no log yet.
+    """
+    path = Path(url.database or "")
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if not header.startswith(_MAGIC) or header[_WRITE_VERSION] == _LOGGED:
+        return ""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            found = {str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error:
+        # Damaged or locked: opening it says so in full.
+        return ""
+    return "" if "alembic_version" in found else min(found, default="")
 
 
 def sqlite_engine(url: URL) -> Engine:
