@@ -1,0 +1,110 @@
+"""The ways to the everything-server that the suite compares: straight, and through what Catwalk puts in between."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from enum import Enum
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+ROOT = Path(__file__).parents[2]
+SERVER = (sys.executable, str(ROOT / "tests" / "servers" / "everything"))
+_START_S = 30
+
+
+class Way(Enum):
+    """How the suite reaches the server."""
+
+    DIRECT = "direct"
+    """HTTP, and nothing in between: what the server can do by itself."""
+    GATEWAY = "gateway"
+    """The gateway in front of the server's own HTTP."""
+    STDIO = "gateway-adapter-stdio"
+    """The gateway in front of the adapter, which runs the server over stdio."""
+
+
+@contextmanager
+def way_to(way: Way) -> Iterator[str]:
+    """Start what the way needs; yields the URL for the suite."""
+    with ExitStack() as started:
+        if way is Way.STDIO:
+            port = started.enter_context(_adapter())
+        else:
+            port = started.enter_context(_http_server())
+        if way is not Way.DIRECT:
+            port = started.enter_context(_gateway(port))
+            yield f"http://localhost:{port}/servers/everything/mcp"
+        else:
+            yield f"http://localhost:{port}/mcp"
+
+
+@contextmanager
+def _http_server() -> Iterator[int]:
+    port = _free_port()
+    with _running([*SERVER, "--transport", "streamable-http", "--port", str(port)]):
+        _wait_for_port(port)
+        yield port
+
+
+@contextmanager
+def _adapter() -> Iterator[int]:
+    port = _free_port()
+    adapter = [sys.executable, "-m", "gateway.adapter", "--host", "127.0.0.1", "--port", str(port)]
+    with _running([*adapter, "--exec", "--", *SERVER]):
+        _wait_for_health(f"http://127.0.0.1:{port}/health")
+        yield port
+
+
+@contextmanager
+def _gateway(upstream_port: int) -> Iterator[int]:
+    port = _free_port()
+    with _running([sys.executable, "-m", "tests.conformance.serve_gateway", str(port), str(upstream_port)]):
+        _wait_for_port(port)
+        yield port
+
+
+@contextmanager
+def _running(command: list[str]) -> Iterator[None]:
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_port(port: int) -> None:
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline_s, f"nothing listens on port {port}"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _wait_for_health(url: str) -> None:
+    deadline_s = time.monotonic() + _START_S
+    while True:
+        try:
+            with urlopen(url, timeout=2):
+                return
+        except (URLError, OSError):
+            assert time.monotonic() < deadline_s, f"{url} did not become ready"
+            time.sleep(0.05)
