@@ -31,10 +31,7 @@ class Way(Enum):
 def way_to(way: Way) -> Iterator[str]:
     """Start what the way needs; yields the URL for the suite."""
     with ExitStack() as started:
-        if way is Way.STDIO:
-            port = started.enter_context(_adapter())
-        else:
-            port = started.enter_context(_http_server())
+        port = started.enter_context(_adapter() if way is Way.STDIO else _http_server())
         if way is not Way.DIRECT:
             port = started.enter_context(_gateway(port))
             yield f"http://localhost:{port}/servers/everything/mcp"
