@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.core.actions import Deferred, Outcome, Pass, Plan
+from reconciler.core.actions import Deferred, DestroyApp, Outcome, Pass, Plan
 from reconciler.core.problems import Problem
 from reconciler.core.types import ServerStatus, Trigger
 from reconciler.loop.apply import DONE
@@ -27,8 +27,16 @@ class Draft:
     """By app. An action that failed is forgotten when a later stage of the same pass made up for it."""
     waiting: tuple[Deferred, ...] = ()
     """What waits in the newest plan."""
+    leaving_apps: frozenset[str] = frozenset()
+    """Apps whose removal was planned in this pass, within the budget or by a person's word."""
     statuses: tuple[ServerStatus, ...] = ()
     problems: list[Problem] = field(default_factory=list[Problem])
+
+    def take(self, made: Plan) -> None:
+        """Learns from the newest plan what waits and what leaves."""
+        self.waiting = made.deferred
+        planned = (*made.actions, *(waiting.action for waiting in made.deferred))
+        self.leaving_apps |= {action.app for action in planned if isinstance(action, DestroyApp)}
 
     def add_outcomes(self, outcomes: tuple[Outcome, ...]) -> None:
         """Takes in what a stage came to."""

@@ -56,9 +56,9 @@ class RollOut:
         observation = await self._ports.fleet.observe()
         scene = Scene(desired=desired, observation=observation, previous=await self.health.last())
         for _ in range(MOST_STAGES):
-            made = await self.plan(scene.desired, scene.observation)
+            made = await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps)
             self._agree(draft, made)
-            draft.waiting = made.deferred
+            draft.take(made)
             if await self._apply(draft, made, scene.desired):
                 scene = replace(scene, observation=await self._ports.fleet.observe())
             await self._keep_good(draft, scene.desired)
@@ -68,8 +68,13 @@ class RollOut:
                 break
         await self._reader.keep_good_servers(_arrived(scene, draft.statuses))
 
-    async def plan(self, desired: Desired, observation: Observation) -> Plan:
+    async def plan(self, desired: Desired, observation: Observation, *, agreed: frozenset[str] = frozenset()) -> Plan:
         """What would be done now, and what after it.
+
+        Args:
+            desired: what the fleet is brought to.
+            observation: what exists.
+            agreed: apps whose removal an earlier stage has begun: the budget was asked then, or a person was.
 
         Raises:
             CatwalkError: the memory does not answer.
@@ -85,7 +90,9 @@ class RollOut:
             owned_apps=await memory.owned_apps(),
             now=self._ports.clock.now(),
             setbacks=await memory.setbacks(),
+            prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
+            confirmed_apps=agreed,
             mute_machines=self.health.mute_machines,
         )
         return await anyio.to_thread.run_sync(plan, snapshot)
@@ -146,8 +153,8 @@ class RollOut:
         """
         if not made.deferred or draft.problems or draft.signals.reason_to_stop():
             return False
-        fresh = await self.plan(scene.desired, scene.observation)
-        draft.waiting = fresh.deferred
+        fresh = await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps)
+        draft.take(fresh)
         return bool(fresh.actions)
 
     def _awaits(self, draft: Draft, desired: Desired, began_at: datetime) -> bool:
