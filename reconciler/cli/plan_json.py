@@ -2,7 +2,7 @@
 
 from reconciler.cli.progress_json import Record
 from reconciler.core.action_words import KINDS, summary
-from reconciler.core.actions import FieldChange, Update
+from reconciler.core.actions import Action, Create, Deferred, FieldChange, PruneRequest, Update
 from reconciler.core.cost import PRICES_AS_OF, MonthlyCost
 from reconciler.core.problems import Problem
 from reconciler.loop.passes import Preview
@@ -10,26 +10,25 @@ from reconciler.web.plans import problem_document, revision_reference
 
 
 def preview_record(preview: Preview, before: MonthlyCost, after: MonthlyCost) -> Record:
-    """`actions` is empty when nothing would change, and also when no revision can be used: then `problems` says why."""
+    """The plan with its cost and with what stands against it.
+
+    `actions` may happen now. `deferred` are those that follow: `until` says in words what each waits for, `not_before`
+    is the time where it waits for one. `held` is not done at all. `prune` is what must be confirmed before anything is
+    removed, with the `command` that does it, or null. `digest` covers `actions` and `deferred` together and is what
+    `catwalk apply --plan` compares. Without a revision that can be used the lists are empty and `problems` says why.
+    """
     plan = preview.plan
     return {
         "fleet": plan.fleet if plan else None,
         "revision": revision_reference(plan.revision).model_dump(mode="json") if plan else None,
         "digest": plan.digest if plan else None,
-        "actions": [
-            {
-                "kind": KINDS[type(action)],
-                "server": action.server,
-                "summary": summary(action),
-                "reason": action.reason,
-                "changes": [_change(change) for change in action.changes] if isinstance(action, Update) else [],
-            }
-            for action in (plan.actions if plan else ())
-        ],
+        "actions": [_action(action) for action in (plan.actions if plan else ())],
+        "deferred": [_deferred(found) for found in (plan.deferred if plan else ())],
         "held": [
             {"server": held.server, "summary": held.summary, "reason": held.reason}
             for held in (plan.held if plan else ())
         ],
+        "prune": _prune(plan.prune) if plan and plan.prune else None,
         "unchanged": list(plan.unchanged) if plan else [],
         "cost": {
             "currency": "USD",
@@ -40,6 +39,30 @@ def preview_record(preview: Preview, before: MonthlyCost, after: MonthlyCost) ->
         },
         "problems": [problem_record(problem) for problem in preview.problems],
         "warnings": [problem_record(problem) for problem in preview.warnings],
+    }
+
+
+def _action(action: Action) -> Record:
+    return {
+        "kind": KINDS[type(action)],
+        "server": action.server,
+        "summary": summary(action),
+        "reason": action.reason,
+        "changes": [_change(change) for change in action.changes] if isinstance(action, Create | Update) else [],
+    }
+
+
+def _deferred(found: Deferred) -> Record:
+    not_before = found.not_before.isoformat() if found.not_before else None
+    return {**_action(found.action), "until": found.until, "not_before": not_before}
+
+
+def _prune(request: PruneRequest) -> Record:
+    return {
+        "digest": request.digest,
+        "apps": list(request.apps),
+        "reason": request.reason,
+        "command": request.command,
     }
 
 

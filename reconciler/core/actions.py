@@ -162,6 +162,11 @@ class PruneRequest:
     apps: tuple[str, ...]
     reason: str
 
+    @property
+    def command(self) -> str:
+        """What a person types to agree."""
+        return f"catwalk apply --confirm-prune {self.digest}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:

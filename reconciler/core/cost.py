@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.core.actions import Create, Destroy, DestroyApp, Plan, Update
 from reconciler.core.types import Guest, ObservedMachine, ServerSpec
 
 PRICES_AS_OF: Final = "2026-08"
@@ -46,6 +47,30 @@ def running_cost(machines: Iterable[ObservedMachine]) -> MonthlyCost:
     return _total(_guests(machines))
 
 
+def planned_cost(machines: Iterable[ObservedMachine], plan: Plan) -> MonthlyCost:
+    """What the fleet will cost once the whole plan is done, what it defers included.
+
+    Servers that the plan leaves alone (held, suspended, not to be resolved now) cost what they cost. While a machine is
+    being replaced there is one more for some minutes, which a month does not notice.
+
+    Args:
+        machines: those of the fleet that exist.
+        plan: made from them.
+    """
+    machines = tuple(machines)
+    actions = [*plan.actions, *(waiting.action for waiting in plan.deferred)]
+    gone = {(action.app, action.machine_id) for action in actions if isinstance(action, Destroy)}
+    gone_apps = {action.app for action in actions if isinstance(action, DestroyApp)}
+    configs = {(found.app, found.id): found.config for found in machines if found.app not in gone_apps}
+    configs |= {
+        (action.app, action.machine_id): action.machine.config for action in actions if isinstance(action, Update)
+    }
+    servers = {found.app: found.server for found in machines}
+    kept = [(servers[app], config) for (app, machine_id), config in configs.items() if (app, machine_id) not in gone]
+    made = [(action.server, action.machine.config) for action in actions if isinstance(action, Create)]
+    return _total((server, _guest(config)) for server, config in (*kept, *made))
+
+
 def _total(guests: Iterable[tuple[str, Guest | None]]) -> MonthlyCost:
     awake, unpriced = 0.0, set[str]()
     for name, guest in guests:
@@ -59,5 +84,9 @@ def _total(guests: Iterable[tuple[str, Guest | None]]) -> MonthlyCost:
 
 def _guests(machines: Iterable[ObservedMachine]) -> Iterator[tuple[str, Guest | None]]:
     for machine in machines:
-        size = json.loads(machine.config).get("guest") if machine.config else None
-        yield machine.server, Guest(**size) if size else None
+        yield machine.server, _guest(machine.config)
+
+
+def _guest(config: str) -> Guest | None:
+    size = json.loads(config).get("guest") if config else None
+    return Guest(**size) if size else None

@@ -73,9 +73,9 @@ def _above(count: int, existing: int, policy: PrunePolicy) -> str:
 
 
 def hold_removals(leaving: Sequence[Leaving], request: PruneRequest) -> Iterator[tuple[str, Part]]:
-    """Every removal held, with the command that releases all of them."""
+    """Every removal held. The request itself names the command that releases all of them."""
     for found in leaving:
-        reason = f"{request.reason}; `catwalk apply --confirm-prune {request.digest}` removes them"
+        reason = f"its removal is to be confirmed: {request.reason}"
         yield found.server, Part(held=(Held(server=found.server, summary=f"app {found.app} kept", reason=reason),))
 
 

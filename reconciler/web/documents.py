@@ -145,8 +145,8 @@ class ActionDocument(Document):
     """One thing that a plan does, and what came of it."""
 
     kind: str
-    """`create-app`, `allocate-address`, `set-secrets`, `create`, `update`, `start`, `stop`, `destroy` or
-    `destroy-app`."""
+    """`create-app`, `allocate-address`, `set-secrets`, `create`, `update`, `start`, `stop`, `cordon`, `uncordon`,
+    `destroy` or `destroy-app`."""
     server: str
     summary: str
     """In words, with the thing it is done to."""
@@ -190,6 +190,31 @@ class PassesDocument(Document):
     passes: list[PassSummaryDocument]
 
 
+class DeferredDocument(Document):
+    """An action that belongs to a plan and follows when what it waits for has come."""
+
+    kind: str
+    """As for actions."""
+    server: str
+    summary: str
+    reason: str
+    changes: list[FieldChangeDocument]
+    until: str
+    """What it waits for, in words."""
+    not_before: datetime | None
+    """The time that it waits for; null where it waits for something else."""
+
+
+class PruneRequestDocument(Document):
+    """A removal above the budget: nothing is removed until a person confirms it."""
+
+    digest: str
+    apps: list[str]
+    reason: str
+    command: str
+    """What to type to confirm it."""
+
+
 class PassDocument(Document):
     """What one pass planned and did."""
 
@@ -200,7 +225,12 @@ class PassDocument(Document):
     plan_digest: str
     """What `catwalk apply --plan` compares; empty when nothing was planned."""
     actions: list[ActionDocument]
+    """Those of the plan, then those that followed in the same pass."""
+    deferred: list[DeferredDocument]
+    """What still waited when the pass ended."""
     held: list[HeldDocument]
+    prune: PruneRequestDocument | None
+    """What must be confirmed before anything is removed."""
     unchanged: list[str]
     """Servers that needed nothing."""
 

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from typing import Final
 
 from reconciler.core.action_words import KINDS, summary
-from reconciler.core.actions import Action, FieldChange, Outcome, Pass, Plan, Update
+from reconciler.core.actions import Action, Create, FieldChange, Outcome, Pass, Plan, PruneRequest, Update
 from reconciler.core.problems import Problem
 from reconciler.core.types import OutcomeKind, Revision
 from reconciler.web.documents import (
     ActionDocument,
+    DeferredDocument,
     FieldChangeDocument,
     HeldDocument,
     PassDocument,
     PassSummaryDocument,
     ProblemDocument,
+    PruneRequestDocument,
     RevisionReference,
 )
 
@@ -65,15 +67,45 @@ def pass_document(finished: Pass) -> PassDocument:
         finished_at=finished.finished_at,
         plan_digest=plan.digest if plan else "",
         actions=_actions(plan, finished.outcomes) if plan else [],
+        deferred=_deferred(plan, finished.outcomes) if plan else [],
         held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in held],
+        prune=_prune(plan.prune) if plan and plan.prune else None,
         unchanged=list(plan.unchanged) if plan else [],
     )
 
 
 def _actions(plan: Plan, outcomes: Sequence[Outcome]) -> list[ActionDocument]:
-    """Actions are values, so an outcome finds its action by equality, also after both came back from a store."""
+    """Actions are values, so an outcome finds its action by equality, also after both came back from a store.
+
+    A pass may go through several stages: what followed the plan is known by its outcome alone.
+    """
     found = {outcome.action: outcome for outcome in outcomes}
-    return [_action(action, found.get(action)) for action in plan.actions]
+    planned = set(plan.actions)
+    followed = [outcome.action for outcome in outcomes if outcome.action not in planned]
+    return [_action(action, found.get(action)) for action in (*plan.actions, *followed)]
+
+
+def _deferred(plan: Plan, outcomes: Sequence[Outcome]) -> list[DeferredDocument]:
+    done = {outcome.action for outcome in outcomes}
+    return [
+        DeferredDocument(
+            kind=KINDS[type(waiting.action)],
+            server=waiting.action.server,
+            summary=summary(waiting.action),
+            reason=waiting.action.reason,
+            changes=_changes(waiting.action),
+            until=waiting.until,
+            not_before=waiting.not_before,
+        )
+        for waiting in plan.deferred
+        if waiting.action not in done
+    ]
+
+
+def _prune(request: PruneRequest) -> PruneRequestDocument:
+    return PruneRequestDocument(
+        digest=request.digest, apps=list(request.apps), reason=request.reason, command=request.command
+    )
 
 
 def _action(action: Action, outcome: Outcome | None) -> ActionDocument:
@@ -83,11 +115,15 @@ def _action(action: Action, outcome: Outcome | None) -> ActionDocument:
         server=action.server,
         summary=summary(action),
         reason=action.reason,
-        changes=[_change(change) for change in action.changes] if isinstance(action, Update) else [],
+        changes=_changes(action),
         outcome=outcome.kind if outcome else None,
         outcome_detail=outcome.detail if outcome else "",
         problem=problem_document(problem) if problem else None,
     )
+
+
+def _changes(action: Action) -> list[FieldChangeDocument]:
+    return [_change(change) for change in action.changes] if isinstance(action, Create | Update) else []
 
 
 def _change(change: FieldChange) -> FieldChangeDocument:

@@ -24,12 +24,14 @@ from litestar.testing import AsyncTestClient
 from reconciler.core.actions import (
     Create,
     CreateApp,
+    Deferred,
     Destroy,
     FieldChange,
     Held,
     Outcome,
     Pass,
     Plan,
+    PruneRequest,
     SetSecrets,
     Update,
 )
@@ -141,6 +143,20 @@ PLAN = Plan(
     revision=GOOD,
     actions=ACTIONS,
     held=(Held(server="old", summary="destroy app acme-old", reason="the observation is incomplete"),),
+    deferred=(
+        Deferred(
+            action=Destroy(
+                server="time",
+                app="acme-time",
+                machine_id="2857",
+                machine_name="time-1",
+                reason="replaced",
+            ),
+            until="machine time-1-0a1b2c3d is healthy",
+            awaits="time",
+        ),
+    ),
+    prune=PruneRequest(digest="7e" * 32, apps=("acme-a", "acme-b"), reason="2 servers of 3 would be removed"),
     unchanged=("everything", "time"),
     digest="9f" * 32,
 )

@@ -56,6 +56,8 @@ async def test_a_revision_tells_what_was_done_and_what_came_of_it(client):
     assert actions[3]["problem"]["code"] == "region-full"
     assert document["in_force"] is True
     assert document["passes"][0]["held"][0]["server"] == "old"
+    assert document["passes"][0]["deferred"][0]["until"] == "machine time-1-0a1b2c3d is healthy"
+    assert document["passes"][0]["prune"]["command"].startswith("catwalk apply --confirm-prune 7e7e")
 
 
 async def test_a_refused_revision_is_not_in_force(client):

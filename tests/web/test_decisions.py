@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.action_words import KINDS, summary
-from reconciler.core.actions import Action, Pass, Start, Stop
-from reconciler.core.types import OutcomeKind, ServerState, ServerStatus, Trigger
+from reconciler.core.actions import Action, Deferred, Outcome, Pass, Plan, Start, Stop
+from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.web.appearance import OUTCOMES, STATES, age
 from reconciler.web.fleets import transitions
+from reconciler.web.plans import pass_document
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -83,3 +84,20 @@ def test_history_comes_newest_first(states):
 
 def test_a_server_that_no_pass_knows_has_no_history():
     assert list(transitions("c", passes([ServerState.READY]))) == []
+
+
+def test_a_pass_of_several_stages_tells_what_followed_and_no_longer_what_waited():
+    stop = Stop(server="time", app="acme-time", machine_id="1", reason="idle")
+    start = Start(server="time", app="acme-time", machine_id="2", reason="called")
+    planned = Plan(
+        fleet="acme",
+        revision=Revision(commit="a" * 40, branch="main", source="/r"),
+        actions=(stop,),
+        deferred=(Deferred(action=start, until="the first one rests"),),
+    )
+    outcomes = tuple(Outcome(action=action, kind=OutcomeKind.APPLIED) for action in (stop, start))
+    finished = Pass(number=1, trigger=Trigger.COMMIT, started_at=NOW, finished_at=NOW, plan=planned, outcomes=outcomes)
+    document = pass_document(finished)
+    assert [action.outcome for action in document.actions] == ["applied", "applied"]
+    assert document.deferred == []
+    assert pass_document(replace(finished, outcomes=outcomes[:1])).deferred[0].until == "the first one rests"

@@ -113,6 +113,8 @@ async def test_a_revision_page_tells_names_of_secrets_and_reasons(client):
     assert "set the secrets of acme-memory: DEMO_TOKEN" in html
     assert "no machine exists" in html
     assert "ams has no room" in html
+    assert "when machine time-1-0a1b2c3d is healthy" in html
+    assert "catwalk apply --confirm-prune 7e7e" in html
 
 
 @pytest.mark.parametrize("path", ["/servers/nobody", "/revisions/0123456", "/revisions/main", "/no/such/page"])
