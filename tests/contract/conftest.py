@@ -8,8 +8,9 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -19,6 +20,7 @@ import anyio
 import h11
 import httpx
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from reconciler.core.actions import Action, Outcome
 from reconciler.core.plan import plan
@@ -35,18 +37,20 @@ from reconciler.core.types import (
 )
 from reconciler.engine.engine import Engine, run_engine
 from reconciler.engine.settings import EngineSettings, RateLimits
-from reconciler.fly.client import MachinesAPI
+from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.logs import FlyLogs
 from reconciler.fly.probe import DataPath, MCPProber
 from reconciler.fly.session import Patience
 from tests.contract.openapi import OPENAPI, Document
-from tests.contract.targets import LIVE, Place, Target, engine_place, opened
+from tests.contract.targets import LIVE, NO_TLS, Place, Target, engine_place, opened
 
 TOKEN = "fm2_contract-token"  # The token of a throw-away engine.
 IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
 REVISION = Revision(commit="c" * 40, branch="main", source="test")
-PATIENCE = Patience(launch_s=30, slice_s=2, settle_s=20, prepare_s=10)
+HURRY = 5
+"""By how much the client's own time is faster than ours."""
+PATIENCE = Patience(launch_s=30 * HURRY, slice_s=2, settle_s=20 * HURRY, prepare_s=10 * HURRY)
 PLAINTEXT = "canary-plaintext-of-a-secret"
 
 
@@ -134,7 +138,7 @@ class Wire:
         try:
             hooks = {"response": [self._judge]}
             async with httpx.AsyncClient(
-                base_url=self.engine_url, timeout=90, trust_env=False, event_hooks=hooks
+                base_url=self.engine_url, timeout=90, trust_env=False, event_hooks=hooks, verify=NO_TLS
             ) as engine:
                 await self._serve(engine, reader, writer)
         except (ConnectionError, h11.RemoteProtocolError, asyncio.CancelledError):
@@ -281,7 +285,9 @@ class Stage:
     async def past_the_wire(self, method: str, path: str, body: object = None) -> httpx.Response:
         """A call about the app that somebody else makes."""
         headers = {"Authorization": f"FlyV1 {TOKEN}"}
-        async with httpx.AsyncClient(base_url=self.engine.api_url, headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=self.engine.api_url, headers=headers, trust_env=False, verify=NO_TLS
+        ) as client:
             return await client.request(method, f"/v1/apps/acme-time{path}", json=body)
 
 
@@ -305,13 +311,37 @@ async def engine(engine_settings: EngineSettings) -> AsyncIterator[Engine]:
         yield running
 
 
+@dataclass
+class HurriedTime:
+    """Time as a client takes it that has less of it than we: its pauses are shorter, and it believes in their length.
+
+    Most of them keep it below rate limits that these engines do not have.
+    """
+
+    ahead_s: float = 0
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds / HURRY)
+        self.ahead_s += seconds - seconds / HURRY
+
+
 @pytest.fixture
-async def stage(engine: Engine, judge: Judge) -> AsyncIterator[Stage]:
+def timing() -> Timing:
+    """The time of the client. Modules whose engine counts calls override this."""
+    hurried = HurriedTime()
+    return Timing(monotonic=hurried.monotonic, sleep=hurried.sleep)
+
+
+@pytest.fixture
+async def stage(engine: Engine, judge: Judge, timing: Timing) -> AsyncIterator[Stage]:
     wire = Wire(engine_url=engine.api_url, judge=judge)
     listening = await asyncio.start_server(wire.serve, "127.0.0.1", 0)
     wire.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with (
-        MachinesAPI(base_url=wire.url, token=SecretValue(TOKEN)) as api,
+        MachinesAPI(base_url=wire.url, token=SecretValue(TOKEN), timing=timing) as api,
         MCPProber(DataPath(host="127.0.0.1", port=engine.proxy_port)) as prober,
     ):
         logs = FlyLogs(api, machines_api=api, redact=lambda text: text.replace(PLAINTEXT, "********"))
@@ -346,28 +376,32 @@ PLACES = [
 ]
 
 
-@asynccontextmanager
-async def at(name: str, engine: AbstractAsyncContextManager[Place], judge: Judge) -> AsyncIterator[Target]:
-    """An app at the embedded engine, or at Fly."""
-    if name == "engine":
-        async with engine as place, opened(place, judge) as found:
-            yield found
-    elif LIVE.place is None:
-        pytest.skip(LIVE.why_not)
-    else:
-        async with opened(LIVE.place, judge) as found:
-            yield found
+@pytest.fixture(scope="session")
+def common_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One engine for every case that has an app of its own, in a thread of its own: as at Fly, others are there too."""
+    place = engine_place(tmp_path_factory.mktemp("contract") / "engine")
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(place) as found:
+        yield found
 
 
 @pytest.fixture(params=PLACES)
-async def target(request: pytest.FixtureRequest, tmp_path: Path, judge: Judge) -> AsyncIterator[Target]:
+async def target(request: pytest.FixtureRequest, judge: Judge) -> AsyncIterator[Target]:
     """An app at the embedded engine, and also at Fly where CATWALK_FLY_LIVE=1 asks for it."""
-    async with at(request.param, engine_place(tmp_path / "engine"), judge) as found:
+    place = request.getfixturevalue("common_engine") if request.param == "engine" else _fly()
+    async with opened(place, judge) as found:
         yield found
 
 
 @pytest.fixture(params=PLACES)
 async def limited_target(request: pytest.FixtureRequest, tmp_path: Path, judge: Judge) -> AsyncIterator[Target]:
     """As `target`, with the rate limits that the engine leaves out elsewhere."""
-    async with at(request.param, engine_place(tmp_path / "engine", RateLimits()), judge) as found:
+    engine = engine_place(tmp_path / "engine", RateLimits()) if request.param == "engine" else nullcontext(_fly())
+    async with engine as place, opened(place, judge) as found:
         yield found
+
+
+def _fly() -> Place:
+    """The real API, or the reason why it cannot be asked."""
+    if LIVE.place is None:
+        pytest.skip(LIVE.why_not)
+    return LIVE.place

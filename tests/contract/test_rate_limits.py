@@ -5,12 +5,19 @@ from dataclasses import replace
 import pytest
 
 from reconciler.engine.settings import RateLimits
+from reconciler.fly.client import Timing
 from tests.contract.evidence import source
 
 
 @pytest.fixture
 def engine_settings(engine_settings):
     return replace(engine_settings, rate_limits=RateLimits())
+
+
+@pytest.fixture
+def timing():
+    """As it is: this engine counts."""
+    return Timing()
 
 
 @source("fly.md 7.1", "fly.md 15.A.8")
