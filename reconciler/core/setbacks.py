@@ -30,5 +30,6 @@ class Setback:
     """The problem code of the last failure."""
     attempts: int
     not_before: datetime
+    failed_at: datetime | None = None
     problem: Problem | None = None
     """The last failure in full, so that its server can go on saying what ails it while it waits."""

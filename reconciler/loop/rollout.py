@@ -14,7 +14,8 @@ from reconciler.core.actions import Plan
 from reconciler.core.holds import GoodServer
 from reconciler.core.plan import plan
 from reconciler.core.rollback import has_arrived
-from reconciler.core.types import Observation, ServerState, ServerStatus, Snapshot
+from reconciler.core.setbacks import Setback
+from reconciler.core.types import Observation, ServerState, ServerStatus, Snapshot, Trigger
 from reconciler.errors import CatwalkError, Refused
 from reconciler.loop.apply import DONE, Applier, Order
 from reconciler.loop.desired import Desired
@@ -25,6 +26,7 @@ from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.verdicts import Scene, machines_by_app
 
+_IMPATIENT: Final = frozenset({Trigger.COMMAND, Trigger.COMMIT, Trigger.WEBHOOK})
 _HOPELESS: Final = frozenset({ServerState.FAILED, ServerState.HELD, ServerState.SUSPENDED})
 MOST_STAGES: Final = 200
 """A bound that no honest roll-out meets: the next pass goes on where this one ends."""
@@ -56,7 +58,7 @@ class RollOut:
         observation = await self._ports.fleet.observe()
         scene = Scene(desired=desired, observation=observation, previous=await self.health.last())
         for _ in range(MOST_STAGES):
-            made = await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps)
+            made = await self._next(draft, scene)
             self._agree(draft, made)
             draft.take(made)
             if await self._apply(draft, made, scene.desired):
@@ -68,13 +70,21 @@ class RollOut:
                 break
         await self._reader.keep_good_servers(_arrived(scene, draft.statuses))
 
-    async def plan(self, desired: Desired, observation: Observation, *, agreed: frozenset[str] = frozenset()) -> Plan:
+    async def plan(
+        self,
+        desired: Desired,
+        observation: Observation,
+        *,
+        agreed: frozenset[str] = frozenset(),
+        retry_from: datetime | None = None,
+    ) -> Plan:
         """What would be done now, and what after it.
 
         Args:
             desired: what the fleet is brought to.
             observation: what exists.
             agreed: apps whose removal an earlier stage has begun: the budget was asked then, or a person was.
+            retry_from: what failed before this time waits no longer.
 
         Raises:
             CatwalkError: the memory does not answer.
@@ -89,13 +99,18 @@ class RollOut:
             blocked=desired.blocked,
             owned_apps=await memory.owned_apps(),
             now=self._ports.clock.now(),
-            setbacks=await memory.setbacks(),
+            setbacks=_due(await memory.setbacks(), retry_from),
             prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
             confirmed_apps=agreed,
             mute_machines=self.health.mute_machines,
         )
         return await anyio.to_thread.run_sync(plan, snapshot)
+
+    async def _next(self, draft: Draft, scene: Scene) -> Plan:
+        """The plan of the next stage. A new commit and a command try at once what failed before them."""
+        retry_from = draft.started_at if draft.trigger in _IMPATIENT else None
+        return await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps, retry_from=retry_from)
 
     def _agree(self, draft: Draft, made: Plan) -> None:
         """The first plan of a pass is the one that people see, and the one that was agreed to if any was."""
@@ -153,7 +168,7 @@ class RollOut:
         """
         if not made.deferred or draft.problems or draft.signals.reason_to_stop():
             return False
-        fresh = await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps)
+        fresh = await self._next(draft, scene)
         draft.take(fresh)
         return bool(fresh.actions)
 
@@ -180,6 +195,16 @@ class RollOut:
         done = all(outcome.kind in DONE for outcome in draft.all_outcomes)
         if desired.accepted is not None and desired.refusal is None and done:
             await self._reader.keep_good(desired.accepted)
+
+
+def _due(setbacks: tuple[Setback, ...], retry_from: datetime | None) -> tuple[Setback, ...]:
+    """Setbacks from before a time, their wait over. What they tell about a full host or region stays."""
+    if retry_from is None:
+        return setbacks
+    return tuple(
+        replace(found, not_before=retry_from) if found.failed_at is None or found.failed_at < retry_from else found
+        for found in setbacks
+    )
 
 
 def _arrived(scene: Scene, statuses: tuple[ServerStatus, ...]) -> tuple[GoodServer, ...]:

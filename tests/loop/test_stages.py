@@ -98,3 +98,13 @@ async def test_what_failed_waits_and_goes_on_being_told(world):
     world.fleet.failing.clear()
     world.clock.advance(600)
     assert world.states(await world.run(Trigger.HEALTH)) == {"time": "ready"}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.COMMAND, Trigger.COMMIT])
+async def test_a_command_and_a_commit_try_at_once_what_failed_before_them(world, trigger):
+    world.commit("one", "time")
+    world.fleet.failing["Create"] = FULL
+    await world.run()
+    world.clock.advance(1)
+    world.fleet.failing.clear()
+    assert world.states(await world.run(trigger)) == {"time": "ready"}

@@ -76,6 +76,7 @@ def failure_after(outcome: Outcome, known: Failure | None, now: datetime) -> Fai
         code=outcome.problem.code if outcome.problem else "failed",
         attempts=attempts,
         not_before=now + timedelta(seconds=wait_s(attempts)),
+        failed_at=now,
         problem=outcome.problem,
     )
     return Failure(setback=setback, kind=kind)
