@@ -60,7 +60,7 @@ class Live:
 
     @property
     def why_not(self) -> str:
-        return f"CATWALK_FLY_LIVE is set and {', '.join(self.missing)} is not"
+        return f"CATWALK_FLY_LIVE=1 speaks to Fly and needs {' and '.join(self.missing)} for it"
 
 
 def live(environment: dict[str, str]) -> Live:
@@ -94,10 +94,15 @@ class Target:
     api: httpx.AsyncClient
     """Carries the token, keeps cookies, waits where it was too fast, and has every answer judged."""
     app: str
+    attempted: set[str] = field(default_factory=set[str])
+    """Every app that this case asked for, whatever the answer was: they are what is cleaned up."""
 
     async def call(self, method: str, path: str, **options: object) -> httpx.Response:
         """A call of the API. `{app}` in the path is the app. Refused for haste, it is sent again."""
         url = path.replace("{app}", self.app)
+        body = options.get("json")
+        if (method, path) == ("POST", "/apps") and isinstance(body, dict):
+            self.attempted |= {body[key] for key in ("name", "app_name") if key in body}
         answer = await self.api.request(method, url, **options)
         while answer.status_code == 429:
             await anyio.sleep(HASTE_S)
@@ -225,9 +230,17 @@ async def opened(place: Place, judge: Judge) -> AsyncIterator[Target]:
         verify=True if place.live else NO_TLS,
     ) as api:
         target = Target(place=place, api=api, app=f"catwalk-contract-{secrets.token_hex(4)}")
-        made = await target.post("/apps", {"name": target.app, "org_slug": place.organization, "network": target.app})
-        assert made.status_code == 201, made.text
         try:
+            wanted = {"name": target.app, "org_slug": place.organization, "network": target.app}
+            made = await target.post("/apps", wanted)
+            assert made.status_code == 201, made.text
             yield target
         finally:
-            await target.call("DELETE", "/apps/{app}?force=true")
+            await clean(target)
+
+
+async def clean(target: Target) -> None:
+    """Deletes every app that a case asked for, also when the case was cut short. Nothing else is ever deleted."""
+    with anyio.move_on_after(120, shield=True):
+        for name in sorted(name for name in target.attempted if name.startswith(target.app)):
+            await target.call("DELETE", f"/apps/{name}?force=true")

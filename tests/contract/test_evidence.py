@@ -7,7 +7,6 @@ import pytest
 
 from tests.contract import evidence
 from tests.contract.openapi import BODIES, DEVIATIONS, FORMS
-from tests.contract.targets import live
 
 APP = {"name": "a", "network": "a"}
 
@@ -72,12 +71,3 @@ def test_the_judge_refuses(document, method, path, status, body, complaint):
     request = httpx.Request(method, f"http://127.0.0.1{path}")
     with pytest.raises(AssertionError, match=complaint):
         document.judge(httpx.Response(status, json=body, request=request))
-
-
-def test_a_live_run_needs_to_be_asked_for_and_says_what_it_misses():
-    assert not live({"FLY_API_TOKEN": "x", "FLY_ORG": "y"}).wanted
-    assert live({"CATWALK_FLY_LIVE": "1", "FLY_ORG": "y"}).why_not == "CATWALK_FLY_LIVE is set and FLY_API_TOKEN is not"
-    place = live({"CATWALK_FLY_LIVE": "1", "FLY_API_TOKEN": "fm2_x", "FLY_ORG": "y"}).place
-    assert place is not None
-    assert (place.live, place.organization) == (True, "y")
-    assert "fm2_x" not in repr(place)
