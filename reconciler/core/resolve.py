@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from reconciler.core.digests import JSON, canonical_json, machine_digest
-from reconciler.core.types import DesiredMachine, DesiredServer, ServerSpec
+from reconciler.core.types import DesiredMachine, DesiredServer, IdleAction, ServerSpec
 
 ADAPTER_PORT: Final = 8080
 """Where the adapter listens inside a machine."""
@@ -32,14 +32,16 @@ def resolve(spec: ServerSpec, *, runner_image: str, secret_digests: Mapping[str,
         runner_image: the image whose entrypoint is the adapter.
         secret_digests: keyed digests by secret name; a change of one replaces the configuration of the machines.
     """
-    config = canonical_json(machine_config(spec, runner_image))
-    machines = tuple(_machines(spec, config, secret_digests))
+    machines = tuple(_machines(spec, runner_image, secret_digests))
     return DesiredServer(spec=spec, machines=machines)
 
 
-def _machines(spec: ServerSpec, config: str, secret_digests: Mapping[str, str]) -> Iterator[DesiredMachine]:
+def _machines(spec: ServerSpec, runner_image: str, secret_digests: Mapping[str, str]) -> Iterator[DesiredMachine]:
+    idle = canonical_json(machine_config(spec, runner_image))
+    awake = canonical_json(machine_config(spec, runner_image, stays_awake=True)) if spec.scale.minimum else idle
     for number in range(max(1, spec.scale.maximum)):
         region = spec.regions[number % len(spec.regions)]
+        config = awake if number < spec.scale.minimum else idle
         yield DesiredMachine(
             app=spec.app,
             server=spec.name,
@@ -50,14 +52,22 @@ def _machines(spec: ServerSpec, config: str, secret_digests: Mapping[str, str]) 
         )
 
 
-def machine_config(spec: ServerSpec, runner_image: str) -> dict[str, JSON]:
-    """The Machines API config of one machine, without metadata and without any secret."""
+def machine_config(spec: ServerSpec, runner_image: str, *, stays_awake: bool = False) -> dict[str, JSON]:
+    """The Machines API config of one machine, without metadata and without any secret.
+
+    Args:
+        spec: the server.
+        runner_image: the image whose entrypoint is the adapter.
+        stays_awake: whether it is one of the machines that `scale.min` asks for. Fly never puts these to sleep: its own
+            `min_machines_running` counts in the primary region alone, so that elsewhere it would stop what Catwalk
+            starts, again and again.
+    """
     return {
         "image": runner_image,
         "init": {"cmd": list(adapter_arguments(spec))},
         "env": dict(spec.environment),
         "guest": {"cpu_kind": spec.guest.cpu_kind, "cpus": spec.guest.cpus, "memory_mb": spec.guest.memory_mb},
-        "services": [_service(spec)],
+        "services": [_service(spec, IdleAction.KEEP if stays_awake else spec.scale.idle)],
         "restart": {"policy": "on-failure", "max_retries": RESTART_LIMIT},
         "stop_config": {"signal": "SIGTERM", "timeout": STOP_TIMEOUT},
     }
@@ -74,11 +84,11 @@ def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
     yield from spec.arguments
 
 
-def _service(spec: ServerSpec) -> dict[str, JSON]:
+def _service(spec: ServerSpec, idle: IdleAction) -> dict[str, JSON]:
     return {
         "protocol": "tcp",
         "internal_port": ADAPTER_PORT,
-        "autostop": spec.scale.idle.value,
+        "autostop": idle.value,
         "autostart": True,
         "min_machines_running": spec.scale.minimum,
         "ports": [{"port": 80, "handlers": ["http"]}],

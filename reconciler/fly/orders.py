@@ -1,7 +1,7 @@
 """Starts, stops, cordons and destroys one machine.
 
 A stop or destroy against somebody else's lease is not refused by Fly but blocks until the lease ends, so the lease is
-looked at first. A machine is destroyed only after its mark was read, however sure the plan was.
+looked at first. A machine is stopped or destroyed only after its mark was read, however sure the plan was.
 """
 
 from reconciler.core.actions import Cordon, Destroy, Start, Stop, Uncordon
@@ -27,12 +27,17 @@ async def start(session: Session, action: Start) -> Done:
 
 
 async def stop(session: Session, action: Stop) -> Done:
-    """Stops a machine, gently first.
+    """Stops a machine of ours, gently first. One that is gone cannot run.
 
     Raises:
+        NotOurs: it does not carry the mark of this fleet.
         LeaseHeld: somebody holds it.
     """
-    entry = await machines.get(session.api, action.app, action.machine_id)
+    try:
+        entry = await machines.get(session.api, action.app, action.machine_id)
+    except errors.NotFound:
+        return Done(machine_id=action.machine_id, detail="it was gone already")
+    refuse_foreign(session, action.app, entry)
     if machine_state(entry) is MachineState.STOPPED:
         return Done(machine_id=entry.id, detail="it was stopped already")
     await _refuse_held(session, action.app, entry)

@@ -89,6 +89,12 @@ def test_the_config_is_complete_and_says_autostop_and_autostart(world: World) ->
     assert config["init"]["cmd"] == ["--", "pypi:mcp-server-time@2026.10.19"]
 
 
+def test_fly_puts_only_those_machines_to_sleep_that_need_not_be_awake(world: World) -> None:
+    server = world.server(world.spec(scale=Scale(minimum=2, maximum=4), regions=("iad", "fra")))
+    services = [json.loads(machine.config)["services"][0]["autostop"] for machine in server.machines]
+    assert services == ["off", "off", "suspend", "suspend"]
+
+
 def test_options_of_the_adapter_stand_before_the_package(world: World) -> None:
     spec = world.spec(resolve_as_of="latest", entrypoint="mcp", arguments=("--x",))
     assert list(adapter_arguments(spec)) == [

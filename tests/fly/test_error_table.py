@@ -3,9 +3,11 @@
 import pytest
 
 from reconciler.core.problems import Remedy
+from reconciler.core.setbacks import CAPACITY_CODES, QUOTA_CODES
 from reconciler.errors import Refused
 from reconciler.fly import errors
 from reconciler.fly.calls import Call, Effect
+from reconciler.fly.error_table import RULES
 from reconciler.fly.translation import read_answer, translate
 
 LEASED = (
@@ -184,3 +186,8 @@ def test_a_quoted_answer_is_one_short_line():
 )
 def test_an_error_says_who_can_clear_it(status, remedy):
     assert translate(call("read"), read_answer(status, {}, b"")).problem.remedy is remedy
+
+
+def test_the_planner_knows_every_code_that_says_there_is_no_room():
+    assert {rule.code for rule in RULES if rule.error is errors.NoCapacity} == CAPACITY_CODES
+    assert {rule.code for rule in RULES if rule.error is errors.LimitReached} == QUOTA_CODES

@@ -1,11 +1,13 @@
 """Create, update, start, stop and destroy against everything that the Machines API does to a reconciler."""
 
 import json
+from dataclasses import replace
 
 import anyio
 import pytest
 
 from reconciler.core.actions import Cordon, Create, Destroy, Start, Stop, Uncordon, Update
+from reconciler.core.setbacks import HOST_FULL
 from reconciler.core.types import DesiredMachine, OutcomeKind
 
 APP = "/v1/apps/acme-time"
@@ -384,6 +386,42 @@ async def test_a_stop_asks_for_the_lease_first_and_names_its_version(server, fle
     outcome = await do(fleet, STOP, revision)
     assert outcome.kind is OutcomeKind.APPLIED
     assert server.calls("GET", f"{M1}/wait")[0].query["version"] == "01A"
+
+
+@pytest.mark.parametrize("action", [STOP, CORDON, DESTROY], ids=["stop", "cordon", "destroy"])
+async def test_a_machine_of_somebody_else_is_neither_stopped_nor_taken_out_of_rotation(server, fleet, revision, action):
+    server.on("GET", M1, machine(metadata={"catwalk_fleet": "other"}))
+    outcome = await do(fleet, action, revision)
+    assert outcome.problem is not None
+    assert outcome.problem.code == "machine-not-ours"
+    assert {seen.method for seen in server.seen} == {"GET"}
+
+
+async def test_a_machine_that_is_gone_need_not_be_stopped(server, fleet, revision):
+    server.on("GET", M1, (404, {"error": "machine not found"}))
+    assert (await do(fleet, STOP, revision)).detail == "it was gone already"
+
+
+async def test_a_machine_made_beside_another_is_made_once(server, fleet, revision):
+    beside = replace(DESIRED, name="time-1-0a1b2c3d")
+    server.on("POST", MACHINES, (408, {"error": "deadline_exceeded"}))
+    server.on("GET", MACHINES, [machine(), machine("m2", name=beside.name)])
+    server.on("GET", f"{MACHINES}/m2", machine("m2", name=beside.name))
+    server.on("GET", f"{MACHINES}/m2/wait", {"ok": True})
+    outcome = await do(fleet, replace(CREATE, machine=beside), revision)
+    assert (outcome.kind, outcome.machine_id) == (OutcomeKind.ADOPTED, "m2")
+    assert len(server.calls("POST", MACHINES)) == 1
+
+
+async def test_an_update_that_finds_no_room_says_so_by_its_code(server, fleet, revision):
+    full = "aborted: could not reserve resource for machine: insufficient memory available on the current host"
+    server.on("GET", M1, machine(metadata=OLD))
+    server.on("POST", f"{M1}/lease", LEASE)
+    server.on("DELETE", f"{M1}/lease", {"ok": True})
+    server.on("POST", M1, (409, {"error": full}))
+    outcome = await do(fleet, UPDATE, revision)
+    assert outcome.problem is not None
+    assert outcome.problem.code == HOST_FULL
 
 
 @pytest.mark.parametrize("action", [STOP, DESTROY], ids=["stop", "destroy"])
