@@ -19,10 +19,9 @@ from typing import Protocol, cast
 
 import anyio
 
-from gateway.adapter.lines import LineSplitter
+from gateway.adapter.lines import LineSplitter, Oversized
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-_MAX_UNWRITTEN_BYTES = 2 * MAX_MESSAGE_BYTES
+DEFAULT_MESSAGE_BYTES = 16 * 1024 * 1024
 _MAX_STDERR_LINE_BYTES = 64 * 1024
 _KEPT_STDERR_LINES = 40
 _EOF_GRACE_S = 1.0
@@ -33,11 +32,12 @@ _STDIN, _STDOUT = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """What to run: argument list, complete environment, working directory."""
+    """What to run: argument list, complete environment, working directory; how large one message may be, in bytes."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     workdir: Path | None
+    max_message_bytes: int = DEFAULT_MESSAGE_BYTES
 
 
 class ChildEvents(Protocol):
@@ -45,6 +45,10 @@ class ChildEvents(Protocol):
 
     def line_received(self, line: bytes) -> None:
         """A line of standard output."""
+        ...
+
+    def line_dropped(self, line: Oversized) -> None:
+        """A line of standard output was larger than a message may be."""
         ...
 
     def error_line_received(self, line: str) -> None:
@@ -63,9 +67,10 @@ class CannotWrite(Exception):
 class ChildProcess(asyncio.SubprocessProtocol):
     """One running process. Made by `spawn`; `end` must be awaited before it is dropped."""
 
-    def __init__(self, events: ChildEvents) -> None:
+    def __init__(self, events: ChildEvents, max_message_bytes: int) -> None:
         self._events = events
-        self._out = LineSplitter(MAX_MESSAGE_BYTES)
+        self._max_unwritten_bytes = 2 * max_message_bytes
+        self._out = LineSplitter(max_message_bytes)
         self._err = LineSplitter(_MAX_STDERR_LINE_BYTES)
         self._gone = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
@@ -78,6 +83,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if fd == _STDOUT:
             for line in self._out.feed(data):
                 self._events.line_received(line)
+            for dropped in self._out.oversized():
+                self._events.line_dropped(dropped)
             return
         for line in self._err.feed(data):
             self._note_error_line(line)
@@ -118,7 +125,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         if pipe is None or pipe.is_closing():
             raise CannotWrite("the server has closed its input")
         writer = cast(asyncio.WriteTransport, pipe)
-        if writer.get_write_buffer_size() > _MAX_UNWRITTEN_BYTES:
+        if writer.get_write_buffer_size() > self._max_unwritten_bytes:
             raise CannotWrite("the server does not read its input")
         writer.write(message + b"\n")
 
@@ -183,7 +190,7 @@ async def spawn(launch: Launch, events: ChildEvents) -> ChildProcess:
     """Start the process. Raises OSError when the command cannot be executed."""
     loop = asyncio.get_running_loop()
     _, child = await loop.subprocess_exec(
-        lambda: ChildProcess(events),
+        lambda: ChildProcess(events, launch.max_message_bytes),
         *launch.command,
         env=dict(launch.environment),
         cwd=str(launch.workdir) if launch.workdir else None,

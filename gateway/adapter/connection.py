@@ -1,15 +1,17 @@
-"""JSON-RPC over the pipes of one server process: own request ids, answers by id, progress by token.
+"""JSON-RPC with one server: own request ids, answers by id, progress by token, notices by subscription.
 
-Ids and progress tokens on the pipes are the adapter's own integers, never a client's, so two requests that carry the
-same client id cannot take each other's answers. What the server says on its own account goes to the owner of the
-connection.
+Ids and progress tokens towards the server are the adapter's own integers, never a client's, so two requests that carry
+the same client id cannot take each other's answers. What the server says on its own account goes to the owner of the
+connection; where the channel knows which request a message travelled with (HTTP), the owner learns it.
 """
 
 import asyncio
 import json
+from collections import deque
 from typing import Protocol
 
-from gateway.adapter.child import CannotWrite, ChildProcess, Launch, spawn
+from gateway.adapter.child import CannotWrite
+from gateway.adapter.lines import Oversized
 from gateway.adapter.log import AdapterLog
 from gateway.protocol.messages import (
     InvalidMessage,
@@ -20,7 +22,13 @@ from gateway.protocol.messages import (
     peek_response,
     read_message,
 )
+from gateway.protocol.revisions import META_SUBSCRIPTION_ID
 from gateway.protocol.scan import MalformedJson
+
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+"""What may wait for the one client of a server."""
+MAX_SHARED_WAITING_BYTES = 64 * 1024 * 1024
+"""What may wait for all clients of a shared server: more, so that one slow reader does not stop the others."""
 
 
 class Sink(Protocol):
@@ -31,7 +39,7 @@ class Sink(Protocol):
         ...
 
     def notification(self, message: Message) -> None:
-        """A progress notice, or a log line that belongs to this request."""
+        """A progress notice, a notice of this subscription, or a log line that belongs to this request."""
         ...
 
     def lost(self, detail: str) -> None:
@@ -43,35 +51,67 @@ class ServerVoice(Protocol):
     """Who hears what a server says without being asked."""
 
     def server_notification(self, message: Message) -> None:
-        """A notification that belongs to no request."""
+        """A notification that belongs to no known request."""
         ...
 
-    def server_request(self, message: Message) -> None:
-        """A request of the server to its client; it must be answered with `Connection.send`."""
+    def server_request(self, message: Message, about: int | None) -> None:
+        """A request of the server to its client; it must be answered with `Connection.send`.
+
+        `about` is the own id of the request that it travelled with, None where the channel does not tell.
+        """
+        ...
+
+
+class Channel(Protocol):
+    """The way to one server, and its process: pipes, or HTTP on a loopback port."""
+
+    last_error_lines: deque[str]
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        ...
+
+    def write(self, message: bytes) -> None:
+        """Send one message. Raises CannotWrite."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop taking what the server writes."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take it again."""
+        ...
+
+    async def end(self) -> None:
+        """End the process, or the server's session where the process serves others too."""
         ...
 
 
 class Connection:
     """One process and the requests that it has not answered yet."""
 
-    def __init__(self, voice: ServerVoice, log: AdapterLog) -> None:
+    def __init__(self, voice: ServerVoice, log: AdapterLog, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+        self._max_waiting_bytes = max_waiting_bytes
         self._voice = voice
         self._log = log
         self._pending: dict[int, Sink] = {}
         self._last_id = 0
-        self._paused_by = 0
-        self._child: ChildProcess | None = None
+        self._waiting_bytes = 0
+        self._is_paused = False
+        self._child: Channel | None = None
         self.answered = False
         self.last_heard_s = 0.0
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
-    async def open(self, launch: Launch) -> None:
-        """Start the process. Raises OSError."""
-        self._child = await spawn(launch, self)
+    def use(self, channel: Channel) -> None:
+        """Speak over this channel, whose events come here."""
+        self._child = channel
 
     @property
-    def child(self) -> ChildProcess:
-        """The process."""
+    def child(self) -> Channel:
+        """The way to the process."""
         assert self._child is not None
         return self._child
 
@@ -79,6 +119,10 @@ class Connection:
     def pending(self) -> tuple[Sink, ...]:
         """Who waits for an answer, oldest first."""
         return tuple(self._pending.values())
+
+    def sink_of(self, own_id: int | None) -> Sink | None:
+        """Who waits for the answer of one request."""
+        return None if own_id is None else self._pending.get(own_id)
 
     def next_id(self) -> int:
         """A fresh id for a request that `submit` will send."""
@@ -93,6 +137,14 @@ class Connection:
     def send(self, message: str) -> None:
         """Send a notification or an answer. Raises CannotWrite."""
         self.child.write(message.encode())
+
+    def request_unheard(self, method: str, params: dict[str, object]) -> None:
+        """Send a request of the adapter's own whose answer nobody needs."""
+        request = {"jsonrpc": "2.0", "id": self.next_id(), "method": method, "params": params}
+        try:
+            self.send(json.dumps(request))
+        except CannotWrite:
+            self._log.event("request-not-sent", method=method)
 
     def cancel(self, own_id: int, reason: str) -> None:
         """Withdraw a request: the server is told, a late answer will be dropped."""
@@ -111,16 +163,14 @@ class Connection:
         """Drop whoever waits for an answer."""
         self._pending.pop(own_id, None)
 
-    def hold(self) -> None:
-        """One more slow reader: stop taking output."""
-        self._paused_by += 1
-        if self._paused_by == 1:
+    def count_waiting(self, change_bytes: int) -> None:
+        """So many bytes more, or fewer, wait for slow readers; above the limit the server is not read any further."""
+        self._waiting_bytes += change_bytes
+        if not self._is_paused and self._waiting_bytes > self._max_waiting_bytes:
+            self._is_paused = True
             self.child.pause_reading()
-
-    def release(self) -> None:
-        """One slow reader less."""
-        self._paused_by -= 1
-        if self._paused_by == 0:
+        elif self._is_paused and self._waiting_bytes < self._max_waiting_bytes // 4:
+            self._is_paused = False
             self.child.resume_reading()
 
     async def end_status(self) -> int:
@@ -132,7 +182,8 @@ class Connection:
         if self._child is not None and not self.exited.done():
             await self._child.end()
 
-    def line_received(self, line: bytes) -> None:
+    def line_received(self, line: bytes, about: int | None = None) -> None:
+        """One message; `about` as in `ServerVoice.server_request`."""
         self.last_heard_s = asyncio.get_running_loop().time()
         place = peek_response(line)
         if place is not None:
@@ -143,7 +194,20 @@ class Connection:
         except (MalformedJson, InvalidMessage) as problem:
             self._log.event("stdout-noise", line=line[:400].decode("utf-8", "replace"), why=str(problem))
             return
-        self._dispatch(message, line)
+        self._dispatch(message, line, about)
+
+    def line_dropped(self, line: Oversized) -> None:
+        """Fail the call whose answer is too large; a message that names none is only logged."""
+        self._log.event("message-too-large", head=line.head.decode("utf-8", "replace"))
+        place = peek_response(line.head + line.tail)
+        if place is not None:
+            self.fail(place.value, "the server's answer is larger than a message may be")
+
+    def fail(self, own_id: int, detail: str) -> None:
+        """End one request that will never be answered."""
+        sink = self._pending.pop(own_id, None)
+        if sink is not None:
+            sink.lost(detail)
 
     def error_line_received(self, line: str) -> None:
         self._log.output(line)
@@ -162,15 +226,15 @@ class Connection:
         if sink is not None:
             sink.response(line, place)
 
-    def _dispatch(self, message: Message, line: bytes) -> None:
+    def _dispatch(self, message: Message, line: bytes, about: int | None) -> None:
         if message.kind is MessageKind.RESPONSE:
             self._answer_slowly(message, line)
         elif message.kind is MessageKind.NOTIFICATION:
-            self._notify(message)
+            self._notify(message, about)
         elif message.method == "ping":
             self.reply(message, '"result":{}')
         else:
-            self._voice.server_request(message)
+            self._voice.server_request(message, about)
 
     def _answer_slowly(self, message: Message, line: bytes) -> None:
         """An answer in an uncommon layout: the place of its id is known in characters and wanted in bytes."""
@@ -181,12 +245,18 @@ class Connection:
         end = start + len(message.text[member.start : member.end].encode())
         self._answer(ResponseId(value=member.value, start=start, end=end), line)
 
-    def _notify(self, message: Message) -> None:
-        if message.method != "notifications/progress":
+    def _notify(self, message: Message, about: int | None) -> None:
+        if message.method == "notifications/progress":
+            self._to_sink(message.params.get("progressToken"), message)
+        elif META_SUBSCRIPTION_ID in message.meta:
+            self._to_sink(message.meta[META_SUBSCRIPTION_ID], message)
+        elif about in self._pending and message.method == "notifications/message":
+            self._to_sink(about, message)
+        else:
             self._voice.server_notification(message)
-            return
-        token = message.params.get("progressToken")
-        sink = self._pending.get(token) if isinstance(token, int) else None
+
+    def _to_sink(self, own_id: object, message: Message) -> None:
+        sink = self._pending.get(own_id) if isinstance(own_id, int) else None
         if sink is not None:
             sink.notification(message)
 

@@ -33,7 +33,12 @@ def _launch(options: Options, command: Sequence[str], path: Sequence[Path]) -> L
     environment["PATH"] = os.pathsep.join([*map(str, path), environment.get("PATH", os.defpath)])
     if options.workdir is not None:
         environment["HOME"] = str(options.workdir)
-    return Launch(command=command, environment=environment, workdir=options.workdir)
+    return Launch(
+        command=command,
+        environment=environment,
+        workdir=options.workdir,
+        max_message_bytes=options.max_message_bytes,
+    )
 
 
 def _is_for_the_server(name: str) -> bool:

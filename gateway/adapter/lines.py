@@ -1,8 +1,22 @@
 """Cut a byte stream into lines without copying more than once."""
 
+from collections import deque
+from dataclasses import dataclass
+
+_SHOWN_BYTES = 256
+_KEPT_OVERSIZED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """The first and the last bytes of a line that was longer than allowed, enough to find the id of an answer."""
+
+    head: bytes
+    tail: bytes
+
 
 class LineSplitter:
-    """Collects chunks until a newline; a line longer than `limit` bytes is dropped whole and counted.
+    """Collects chunks until a newline; a line longer than `limit` bytes is dropped, only its ends are kept.
 
     Standard output of a server is not trusted to be small: without the limit a server that never ends its line would
     fill memory.
@@ -12,8 +26,10 @@ class LineSplitter:
         self._limit = limit
         self._parts: list[bytes] = []
         self._size = 0
+        self._head = b""
+        self._tail = b""
         self._skipping = False
-        self.dropped = 0
+        self._oversized: deque[Oversized] = deque(maxlen=_KEPT_OVERSIZED)
 
     def feed(self, data: bytes) -> list[bytes]:
         """Add a chunk; return the lines that it completes, without their newline and without empty ones."""
@@ -30,18 +46,29 @@ class LineSplitter:
         """The unfinished last line; the splitter is empty afterwards."""
         return self._take()
 
+    def oversized(self) -> list[Oversized]:
+        """The lines that were dropped since this was asked last."""
+        found = list(self._oversized)
+        self._oversized.clear()
+        return found
+
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
-        if self._size > self._limit:
+        if self._size > self._limit and not self._skipping:
             self._skipping = True
+            self._head = b"".join([*self._parts, part[:_SHOWN_BYTES]])[:_SHOWN_BYTES]
             self._parts.clear()
+        if self._skipping:
+            self._tail = (self._tail + part[-_SHOWN_BYTES:])[-_SHOWN_BYTES:]
         elif part:
             self._parts.append(part)
 
     def _take(self) -> bytes:
         line = b"" if self._skipping else b"".join(self._parts)
-        self.dropped += self._skipping
+        if self._skipping:
+            self._oversized.append(Oversized(self._head, self._tail))
         self._parts.clear()
         self._size = 0
+        self._head = self._tail = b""
         self._skipping = False
         return line

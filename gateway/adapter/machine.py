@@ -5,6 +5,7 @@ with the exit code of its cause; a stop lets running calls finish within a bound
 """
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -15,16 +16,20 @@ import uvicorn
 
 from gateway.adapter.causes import AdapterFailure, exit_code
 from gateway.adapter.child import Launch
-from gateway.adapter.handshake import SHARED_PARAMS
+from gateway.adapter.connection import MAX_SHARED_WAITING_BYTES
+from gateway.adapter.handshake import Approach, Greeting, client_params
 from gateway.adapter.http.app import AdapterApp
+from gateway.adapter.http.common import CommonVoice
 from gateway.adapter.http.legacy import LegacyEndpoint
 from gateway.adapter.http.modern import ModernEndpoint
+from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.pool import SessionPool
-from gateway.adapter.http.session import SharedVoice
+from gateway.adapter.http.requeststate import StateSeal
 from gateway.adapter.launch import prepare_launch
 from gateway.adapter.log import AdapterLog
-from gateway.adapter.options import Options
+from gateway.adapter.options import Options, SessionMode
 from gateway.adapter.readiness import prove, watch
+from gateway.adapter.source import StdioSource
 from gateway.adapter.status import State, Status
 from gateway.adapter.upstream import Upstream
 
@@ -48,7 +53,7 @@ class Machine:
         self._options = options
         self._log = log
         self._status = Status()
-        self._app = AdapterApp(self._status, options.allowed_origins, log)
+        self._app = AdapterApp(self._status, options, log)
         self._failure: AdapterFailure | None = None
         self._stop_asked = asyncio.Event()
 
@@ -83,18 +88,27 @@ class Machine:
             await self._fail(_first(group))
 
     async def _run_server(self, launch: Launch) -> None:
-        voice = SharedVoice()
-        shared = Upstream(launch, voice, SHARED_PARAMS, self._log)
-        pool = SessionPool(self._options, launch, shared, self._log)
-        voice.sessions = pool.sharing
-        voice.connection = lambda: shared.current.connection if shared.current else None
+        source = StdioSource(launch)
+        common = CommonVoice()
+        greeting = Greeting(approach=Approach.PROBE, raw_params=client_params({}))
+        shared = Upstream(source, common, greeting, self._log)
+        shared.max_waiting_bytes = MAX_SHARED_WAITING_BYTES
+        common.upstream = shared
+        pool = SessionPool(self._options, source, common, self._log)
+        common.sessions = pool.sharing
         shared.on_restart = pool.restore_shared
-        self._app.connect(LegacyEndpoint(pool), ModernEndpoint(shared), pool.close_streams)
+        modern = self._modern_endpoint(common, pool)
+        self._app.connect(LegacyEndpoint(pool), modern, lambda: _close_streams(pool, modern))
         async with anyio.create_task_group() as tasks:
             pool.run_in(tasks)
             tasks.start_soon(shared.run)
             tasks.start_soon(pool.sweep_forever)
             tasks.start_soon(self._prove_then_watch, shared)
+
+    def _modern_endpoint(self, common: CommonVoice, pool: SessionPool) -> ModernEndpoint:
+        lanes = None if self._options.sessions is SessionMode.SHARED else pool.lanes
+        lot = ParkingLot(StateSeal(os.environ.get("FLY_MACHINE_ID", "")))
+        return ModernEndpoint(common, lanes, lot, common.tools)
 
     async def _prove_then_watch(self, shared: Upstream) -> None:
         while True:
@@ -111,6 +125,11 @@ class Machine:
         with anyio.move_on_after(self._options.linger_s):
             await self._stop_asked.wait()
         self._stop_asked.set()
+
+
+def _close_streams(pool: SessionPool, modern: ModernEndpoint) -> None:
+    pool.close_streams()
+    modern.close_streams()
 
 
 def _http_server(app: AdapterApp) -> _Server:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from gateway.adapter.child import DEFAULT_MESSAGE_BYTES
 from gateway.adapter.package import BadPackage, PackageRef, parse_package
 
 LATEST = "latest"
@@ -42,7 +43,11 @@ class Options:
     arguments: tuple[str, ...]
     sessions: SessionMode
     max_children: int
+    max_children_per_principal: int
     max_sessions: int
+    max_sessions_per_principal: int
+    max_message_bytes: int
+    session_idle_s: float
     allowed_origins: frozenset[str]
     linger_s: float
 
@@ -83,7 +88,11 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         arguments=command[1:] if package else (),
         sessions=SessionMode(parsed.sessions),
         max_children=parsed.max_children,
+        max_children_per_principal=parsed.max_children_per_principal,
         max_sessions=parsed.max_sessions,
+        max_sessions_per_principal=parsed.max_sessions_per_principal,
+        max_message_bytes=parsed.max_message_bytes,
+        session_idle_s=parsed.session_idle,
         allowed_origins=frozenset(parsed.allow_origin),
         linger_s=parsed.linger,
     )
@@ -116,8 +125,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--entrypoint", help="name of the executable, where the package has several")
     add("--exec", dest="command", action="store_true", help="run a local command instead of a package")
     add("--sessions", choices=[mode.value for mode in SessionMode], default="auto", help="processes per legacy session")
-    add("--max-children", type=int, default=16, help="server processes of isolated sessions at once")
+    add("--max-children", type=int, default=16, help="server processes beside the shared one at once")
+    add("--max-children-per-principal", type=int, default=8, help="the same for one principal")
     add("--max-sessions", type=int, default=10_000, help="legacy sessions at once")
+    add("--max-sessions-per-principal", type=int, default=1_000, help="the same for one principal")
+    add("--max-message-bytes", type=int, default=DEFAULT_MESSAGE_BYTES, help="size of one message, in both directions")
+    add("--session-idle", type=float, default=1_800.0, help="seconds without a sign of life that end a session")
     add(
         "--allow-origin", action="append", default=[], help="a browser origin that may call, e.g. http://127.0.0.1:6274"
     )

@@ -9,17 +9,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 
 from gateway.adapter.causes import AdapterFailure, Cause
-from gateway.adapter.child import CannotWrite, Launch
-from gateway.adapter.connection import Connection, ServerVoice
+from gateway.adapter.child import CannotWrite
+from gateway.adapter.connection import MAX_WAITING_BYTES, Connection, ServerVoice
 from gateway.adapter.diagnose import diagnose_exit
-from gateway.adapter.handshake import Handshake, UpstreamLost, announce_initialized, shake_hands
+from gateway.adapter.handshake import (
+    Approach,
+    Greeting,
+    Handshake,
+    UpstreamLost,
+    announce_initialized,
+    shake_hands,
+)
 from gateway.adapter.listening import listening_ports
 from gateway.adapter.log import AdapterLog
+from gateway.adapter.source import Source
 from gateway.protocol.messages import InvalidMessage
 from gateway.protocol.revisions import Era
 from gateway.protocol.scan import MalformedJson
@@ -59,14 +67,15 @@ class Live:
 class Upstream:
     """See the module. `run` must run in a task for as long as the upstream is used; cancelling it ends the process."""
 
-    def __init__(self, launch: Launch, voice: ServerVoice, raw_params: str, log: AdapterLog) -> None:
-        self._launch = launch
+    def __init__(self, source: Source, voice: ServerVoice, greeting: Greeting, log: AdapterLog) -> None:
+        self._source = source
         self._voice = voice
-        self._raw_params = raw_params
+        self._greeting = greeting
         self._log = log
         self._crashes = CrashBudget()
         self._live: asyncio.Future[Live] = asyncio.get_running_loop().create_future()
         self.announce_at_once = True
+        self.max_waiting_bytes = MAX_WAITING_BYTES
         self.on_restart: Callable[[Live], None] | None = None
 
     @property
@@ -90,10 +99,12 @@ class Upstream:
             raise
 
     async def _one_life(self) -> None:
-        connection = Connection(self._voice, self._log)
-        await self._open(connection)
+        connection = Connection(self._voice, self._log, self.max_waiting_bytes)
+        connection.use(await self._source.open(connection))
         try:
             handshake = await self._shake_hands(connection)
+            if handshake is None:
+                return
             self._go_live(Live(connection=connection, handshake=handshake))
             status = await connection.end_status()
         finally:
@@ -101,24 +112,29 @@ class Upstream:
             await connection.close()
         await self._after_crash(status, list(connection.child.last_error_lines))
 
-    async def _open(self, connection: Connection) -> None:
-        try:
-            await connection.open(self._launch)
-        except OSError as error:
-            name = self._launch.command[0]
-            raise AdapterFailure(Cause.NO_EXECUTABLE, f"cannot run {name}: {error.strerror}") from error
-
-    async def _shake_hands(self, connection: Connection) -> Handshake:
+    async def _shake_hands(self, connection: Connection) -> Handshake | None:
+        """None when the server ended on the probe: it will be started again and greeted in the old way."""
         try:
             with anyio.fail_after(READY_BUDGET_S):
-                return await shake_hands(connection, self._raw_params)
+                handshake = await shake_hands(connection, self._greeting)
         except TimeoutError as error:
             raise _silence(connection.child.pid) from error
         except (UpstreamLost, CannotWrite) as error:
+            if self._greeting.approach is Approach.PROBE:
+                self._log.event("server-ended-on-probe")
+                self._remember(Era.LEGACY)
+                return None
             raise await self._diagnosis(connection) from error
         except (MalformedJson, InvalidMessage) as error:
             detail = f"the answer to initialize is no JSON-RPC message: {error}"
             raise AdapterFailure(Cause.NOT_AN_MCP_SERVER, detail) from error
+        self._remember(handshake.era)
+        return handshake
+
+    def _remember(self, era: Era) -> None:
+        """The era is a property of the server: a restart does not ask for it again."""
+        approach = Approach.LEGACY if era is Era.LEGACY else Approach.MODERN
+        self._greeting = replace(self._greeting, approach=approach)
 
     async def _diagnosis(self, connection: Connection) -> AdapterFailure:
         await connection.close()

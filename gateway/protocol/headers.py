@@ -11,7 +11,13 @@ from collections.abc import Sequence
 
 from gateway.protocol.errors import HEADER_MISMATCH, INVALID_PARAMS, UNSUPPORTED_VERSION, Refusal
 from gateway.protocol.messages import Message
-from gateway.protocol.revisions import META_CLIENT_CAPABILITIES, META_VERSION, MODERN_REVISIONS
+from gateway.protocol.revisions import (
+    LOG_LEVELS,
+    META_CLIENT_CAPABILITIES,
+    META_LOG_LEVEL,
+    META_VERSION,
+    MODERN_REVISIONS,
+)
 
 VERSION_HEADER = "mcp-protocol-version"
 METHOD_HEADER = "mcp-method"
@@ -70,6 +76,8 @@ def _check_meta(message: Message) -> Refusal | None:
         return Refusal(code=INVALID_PARAMS, message=f"params._meta must carry {META_VERSION}")
     if not isinstance(meta.get(META_CLIENT_CAPABILITIES), dict):
         return Refusal(code=INVALID_PARAMS, message=f"params._meta must carry {META_CLIENT_CAPABILITIES}")
+    if META_LOG_LEVEL in meta and meta[META_LOG_LEVEL] not in LOG_LEVELS:
+        return Refusal(code=INVALID_PARAMS, message=f"params._meta.{META_LOG_LEVEL} names no log level")
     return None
 
 

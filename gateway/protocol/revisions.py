@@ -11,6 +11,8 @@ MODERN_REVISIONS = ("2026-07-28",)
 NEWEST_LEGACY = LEGACY_REVISIONS[-1]
 NEWEST_MODERN = MODERN_REVISIONS[-1]
 BATCH_REVISION = "2025-03-26"
+PRIMED_REVISIONS = frozenset({"2025-11-25"})
+"""Whose clients know events that have an id and no data."""
 
 META_VERSION = "io.modelcontextprotocol/protocolVersion"
 META_CLIENT_CAPABILITIES = "io.modelcontextprotocol/clientCapabilities"
@@ -20,6 +22,10 @@ META_SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 PROGRESS_KEY = "progressToken"
 META_SUBSCRIPTION_ID = "io.modelcontextprotocol/subscriptionId"
 MODERN_REQUEST_META = frozenset({META_VERSION, META_CLIENT_CAPABILITIES, META_CLIENT_INFO, META_LOG_LEVEL})
+
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""The levels of RFC 5424, most talkative first."""
 
 
 class Era(Enum):

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, cast
 
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 
@@ -132,3 +132,13 @@ def compose(text: str, members: Mapping[str, Member], extra: Mapping[str, str]) 
     parts = [f"{json.dumps(key)}:{text[each.start : each.end]}" for key, each in members.items()]
     parts += [f"{json.dumps(key)}:{value}" for key, value in extra.items()]
     return "{" + ",".join(parts) + "}"
+
+
+def json_object(value: object) -> dict[str, object]:
+    """A decoded value where an object is expected: any other value counts as an empty one."""
+    return cast(dict[str, object], value) if isinstance(value, dict) else {}
+
+
+def json_array(value: object) -> list[object]:
+    """The same for an array."""
+    return cast(list[object], value) if isinstance(value, list) else []

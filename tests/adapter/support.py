@@ -135,7 +135,7 @@ def text_of(message: Json) -> str:
 
 def events_of(response: httpx.Response) -> list[Json]:
     """The messages of a whole event stream."""
-    return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ")]
+    return [json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: {")]
 
 
 def modern_body(

@@ -141,7 +141,7 @@ async def test_a_question_of_the_server_reaches_its_client_and_the_answer_comes_
         async with askable.http.stream("POST", askable.adapter.url, json=body, headers=askable.headers) as response:
             seen = []
             async for line in response.aiter_lines():
-                if not line.startswith("data: "):
+                if not line.startswith("data: {"):
                     continue
                 seen.append(json.loads(line[6:]))
                 if seen[-1].get("method") == "elicitation/create":
@@ -187,7 +187,7 @@ async def test_a_change_notice_arrives_on_the_stream_of_the_session(legacy: Lega
             assert second.status_code == 409
             await legacy.call(1, "change")
             async for line in stream.aiter_lines():
-                if line.startswith("data: "):
+                if line.startswith("data: {"):
                     assert json.loads(line[6:])["method"] == "notifications/tools/list_changed"
                     break
 
@@ -197,7 +197,7 @@ async def test_deleting_a_session_ends_its_stream(legacy: LegacyClient):
     with anyio.fail_after(10):
         async with legacy.http.stream("GET", legacy.adapter.url, headers=headers) as stream:
             await legacy.http.delete(legacy.adapter.url, headers=legacy.headers)
-            assert [line async for line in stream.aiter_lines() if line.startswith("data")] == []
+            assert [line async for line in stream.aiter_lines() if line.startswith("data: {")] == []
 
 
 async def test_a_resource_notice_goes_only_to_the_sessions_that_subscribed(faulty: Adapter, http: httpx.AsyncClient):
@@ -214,7 +214,7 @@ async def _first_on_stream(client: LegacyClient) -> str:
     headers = {**client.headers, "accept": "text/event-stream"}
     async with client.http.stream("GET", client.adapter.url, headers=headers) as stream:
         async for line in stream.aiter_lines():
-            if line.startswith("data: "):
+            if line.startswith("data: {"):
                 return str(json.loads(line[6:])["method"])
     raise AssertionError("the stream ended")
 

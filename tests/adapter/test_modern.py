@@ -24,7 +24,7 @@ async def test_discover_is_answered_from_the_handshake(faulty: Adapter, http: ht
     assert result["supportedVersions"] == ["2026-07-28"]
     assert result["resultType"] == "complete"
     assert (result["ttlMs"], result["cacheScope"]) == (0, "private")
-    assert result["capabilities"] == {"tools": {}, "resources": {}}
+    assert result["capabilities"] == {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
     assert result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"] == "faulty"
     assert "mcp-session-id" not in response.headers
 
@@ -71,7 +71,14 @@ ECHO = {"name": "echo", "arguments": {"text": "hi"}}
         pytest.param({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}, {}, 400, -32602, id="no meta"),
         pytest.param(modern_body("ping"), {}, 404, -32601, id="removed method"),
         pytest.param(modern_body("prompts/list"), {}, 404, -32601, id="capability not offered"),
-        pytest.param(modern_body("subscriptions/listen"), {}, 404, -32601, id="listen"),
+        pytest.param(modern_body("tasks/get", {"taskId": "1"}), {"mcp_name": "1"}, 404, -32601, id="no tasks here"),
+        pytest.param(
+            modern_body("tools/list", {"_meta": {"io.modelcontextprotocol/logLevel": "loud"}}),
+            {},
+            400,
+            -32602,
+            id="unknown log level",
+        ),
         pytest.param(modern_body("tools/list"), {"origin": "http://evil.example.com"}, 403, -32600, id="origin"),
         pytest.param(modern_body("tools/list"), {"accept": "application/json"}, 406, -32600, id="accept"),
     ],
@@ -132,9 +139,9 @@ async def test_a_disconnect_cancels_the_call(faulty: Adapter, http: httpx.AsyncC
             await anyio.lowlevel.checkpoint()
 
 
-async def test_a_question_of_the_server_hangs_nobody(faulty: Adapter, http: httpx.AsyncClient):
+async def test_a_question_that_the_client_did_not_declare_is_refused(faulty: Adapter, http: httpx.AsyncClient):
     arguments = {"method": "elicitation/create", "params": {}}
-    body = modern_body("tools/call", {"name": "ask", "arguments": arguments}, capabilities={"elicitation": {}})
+    body = modern_body("tools/call", {"name": "ask", "arguments": arguments})
     with anyio.fail_after(10):
         assert "-32601" in text_of((await call(faulty, http, body)).json())
 

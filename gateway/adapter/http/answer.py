@@ -5,16 +5,15 @@ A stream begins with the first message that is not the answer, or after fifteen 
 comment every fifteen seconds so that nothing on the way takes it for dead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 
-from gateway.adapter.http.outbox import ClientGone, Outbox, Reply
+from gateway.adapter.http.outbox import ClientGone, Reader, Reply
 from gateway.adapter.http.wire import (
     EVENT_STREAM_HEADERS,
     KEEP_ALIVE_COMMENT,
     Exchange,
-    event_of,
     respond,
     start,
     write,
@@ -27,14 +26,14 @@ _STALLED_S = 60.0
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-async def answer(exchange: Exchange, outbox: Outbox, *, headers: Headers = (), expected: int = 1) -> bool:
-    """Answer a POST with what comes into the outbox, until `expected` final messages have come.
+async def answer(exchange: Exchange, reader: Reader, *, headers: Headers = (), expected: int = 1) -> bool:
+    """Answer a POST with what the reader takes, until `expected` final messages have come.
 
     Returns False when the client leaves first. The watch for that begins after 50 ms, because most calls are over by
     then and a task for each would be the largest part of their cost.
     """
     try:
-        first = await outbox.take(_QUICK_S)
+        first = await reader.take(_QUICK_S)
         if first is not None and first.final and expected == 1:
             await _send_json(exchange, first, headers)
             return True
@@ -42,69 +41,70 @@ async def answer(exchange: Exchange, outbox: Outbox, *, headers: Headers = (), e
         return False
     delivered = False
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch, exchange, outbox)
-        delivered = await _answer_slowly(exchange, outbox, first, (headers, expected))
+        tasks.start_soon(_watch, exchange, reader)
+        delivered = await _answer_slowly(exchange, reader, first, (headers, expected))
         tasks.cancel_scope.cancel()
     return delivered
 
 
-async def stream(exchange: Exchange, outbox: Outbox) -> None:
-    """Serve a GET stream until the client leaves or the outbox is closed. Raises nothing for either."""
+async def stream(exchange: Exchange, reader: Reader, is_over: Callable[[], bool]) -> None:
+    """Serve a GET stream until the client leaves, the outbox is closed or `is_over`. Raises nothing for any."""
     await start(exchange, 200, EVENT_STREAM_HEADERS)
-    await write(exchange, KEEP_ALIVE_COMMENT, more=True)
+    await write(exchange, KEEP_ALIVE_COMMENT + reader.opening(None), more=True)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch, exchange, outbox)
-        await _pump(exchange, outbox)
+        tasks.start_soon(_watch, exchange, reader)
+        await _pump(exchange, reader, is_over)
         tasks.cancel_scope.cancel()
 
 
-async def _pump(exchange: Exchange, outbox: Outbox) -> None:
+async def _pump(exchange: Exchange, reader: Reader, is_over: Callable[[], bool]) -> None:
     try:
-        while True:
-            reply = await outbox.take(KEEP_ALIVE_S)
-            await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else event_of(reply.body), more=True)
-            if reply is not None and reply.final:
-                break
+        while not is_over():
+            reply = await reader.take(KEEP_ALIVE_S)
+            await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=True)
     except ClientGone:
         pass  # Its session may also have been closed while the client still listens: end the body in either case.
     await write(exchange, b"", more=False)
 
 
-async def _watch(exchange: Exchange, outbox: Outbox) -> None:
+async def _watch(exchange: Exchange, reader: Reader) -> None:
     while True:
         event = await exchange.receive()
         if event["type"] == "http.disconnect":
-            outbox.leave()
+            reader.leave()
             return
 
 
-async def _answer_slowly(exchange: Exchange, outbox: Outbox, first: Reply | None, shape: tuple[Headers, int]) -> bool:
+async def _answer_slowly(exchange: Exchange, reader: Reader, first: Reply | None, shape: tuple[Headers, int]) -> bool:
     headers, expected = shape
     try:
-        first = first or await outbox.take(KEEP_ALIVE_S - _QUICK_S)
+        first = first or await reader.take(KEEP_ALIVE_S - _QUICK_S)
         if first is not None and first.final and expected == 1:
             await _send_json(exchange, first, headers)
         else:
             await start(exchange, 200, [*EVENT_STREAM_HEADERS, *headers])
-            await _send_events(exchange, outbox, first, expected)
+            await _write(exchange, reader.opening(first), more=True)
+            await _send_events(exchange, reader, first, expected)
     except ClientGone:
-        outbox.leave()
+        reader.leave()
         return False
     return True
 
 
-async def _send_events(exchange: Exchange, outbox: Outbox, reply: Reply | None, expected: int) -> None:
+async def _send_events(exchange: Exchange, reader: Reader, reply: Reply | None, expected: int) -> None:
     remaining = expected
     while True:
         remaining -= reply is not None and reply.final
-        await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else event_of(reply.body), more=remaining > 0)
+        await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=remaining > 0)
         if not remaining:
             return
-        reply = await outbox.take(KEEP_ALIVE_S)
+        reply = await reader.take(KEEP_ALIVE_S)
 
 
 async def _write(exchange: Exchange, body: bytes, *, more: bool) -> None:
     """A client that takes nothing for a minute is gone, whatever its connection says."""
+    if not body and more:
+        return
     try:
         with anyio.fail_after(_STALLED_S):
             await write(exchange, body, more=more)

@@ -24,6 +24,7 @@ from gateway.adapter.http.wire import (
     respond,
 )
 from gateway.adapter.log import AdapterLog
+from gateway.adapter.options import Options
 from gateway.adapter.status import Status
 from gateway.protocol.errors import INTERNAL_ERROR, INVALID_REQUEST, NOT_READY, PARSE_ERROR, UPSTREAM_LOST, Refusal
 from gateway.protocol.headers import SESSION_HEADER, VERSION_HEADER
@@ -41,9 +42,10 @@ Endpoints = tuple[LegacyEndpoint, ModernEndpoint]
 class AdapterApp:
     """See the module. It refuses calls until `connect`, and again after `drain`."""
 
-    def __init__(self, status: Status, origins: frozenset[str], log: AdapterLog) -> None:
+    def __init__(self, status: Status, options: Options, log: AdapterLog) -> None:
         self._status = status
-        self._origins = origins
+        self._origins = options.allowed_origins
+        self._max_body_bytes = options.max_message_bytes
         self._log = log
         self._endpoints: Endpoints | None = None
         self._close_streams: Callable[[], None] = lambda: None
@@ -62,7 +64,7 @@ class AdapterApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        exchange = exchange_of(scope, receive, send)
+        exchange = exchange_of(scope, receive, send, self._max_body_bytes)
         if exchange.path == "/health":
             await respond(exchange, 200 if self._status.is_ready else 503, self._status.body())
         elif exchange.path.rstrip("/") == "/mcp":

@@ -6,9 +6,10 @@ Source: the transport pages of those revisions. A disconnect is no cancellation;
 
 from gateway.adapter.http.admission import accepts
 from gateway.adapter.http.answer import answer, stream
-from gateway.adapter.http.outbox import Outbox, Throttle
-from gateway.adapter.http.pool import NoRoom, Refused, SessionPool
+from gateway.adapter.http.pool import Refused, SessionPool
 from gateway.adapter.http.session import Session
+from gateway.adapter.http.streams import EventsGone, StreamOutbox, StreamReader, parse_event_id
+from gateway.adapter.http.tenants import NoRoom
 from gateway.adapter.http.wire import Exchange, respond
 from gateway.protocol.errors import INVALID_REQUEST, NOT_READY, PARSE_ERROR, Refusal
 from gateway.protocol.headers import SESSION_HEADER
@@ -60,7 +61,7 @@ class LegacyEndpoint:
             await respond(exchange, 202)
 
     async def get(self, exchange: Exchange) -> None:
-        """Serve the stream of the server's own messages; one at a time."""
+        """Serve the stream of the server's own messages, one at a time, or the rest of any stream that broke off."""
         if not accepts(exchange, "text/event-stream"):
             text = "Accept must list text/event-stream"
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=406))
@@ -68,11 +69,15 @@ class LegacyEndpoint:
         session = await self._session(exchange, None)
         if session is None:
             return
-        if session.stream_is_open:
+        last_event = exchange.header("last-event-id")
+        if last_event is not None:
+            await _resume(exchange, session, last_event)
+        elif session.general.is_read:
             text = "the session already has a stream"
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=409))
-            return
-        await _serve_stream(exchange, session)
+        else:
+            reader = session.general.attach(primed=session.primed)
+            await _serve_stream(exchange, session.general, reader)
 
     async def delete(self, exchange: Exchange) -> None:
         """End a session."""
@@ -83,7 +88,7 @@ class LegacyEndpoint:
 
     async def _initialize(self, exchange: Exchange, message: Message) -> None:
         try:
-            session, body = await self._pool.open(message)
+            session, body = await self._pool.open(message, exchange.principal)
         except NoRoom:
             refusal = Refusal(code=NOT_READY, message="too many sessions; close some or try again later")
             await respond(exchange, 503, refusal.body(message.raw_id), headers=_RETRY_AFTER)
@@ -100,7 +105,7 @@ class LegacyEndpoint:
             refusal = Refusal(code=INVALID_REQUEST, message="the header Mcp-Session-Id is missing", http_status=400)
             await refuse(exchange, refusal, raw_id)
             return None
-        session = self._pool.find(session_id)
+        session = self._pool.find(session_id, exchange.principal)
         if session is None:
             refusal = Refusal(code=INVALID_REQUEST, message="Session not found", http_status=404)
             await refuse(exchange, refusal)
@@ -112,16 +117,26 @@ async def refuse(exchange: Exchange, refusal: Refusal, raw_id: str | None = None
     await respond(exchange, refusal.status, refusal.body(raw_id))
 
 
-def _throttle_of(session: Session) -> Throttle | None:
-    live = session.upstream.current
-    return live.connection if live else None
-
-
 async def _carry_out(exchange: Exchange, session: Session, messages: list[Message]) -> None:
-    outbox = Outbox(_throttle_of(session))
-    for message in messages:
-        await session.call(message, outbox)
-    await answer(exchange, outbox, expected=len(messages))
+    outbox = session.new_stream(len(messages))
+    reader = outbox.attach(primed=session.primed)
+    try:
+        for message in messages:
+            await session.call(message, outbox)
+        await answer(exchange, reader, expected=len(messages))
+    finally:
+        outbox.detach(reader)
+        session.settle_stream(outbox)
+
+
+async def _resume(exchange: Exchange, session: Session, last_event: str) -> None:
+    try:
+        outbox, reader = session.resume(*parse_event_id(last_event))
+    except EventsGone:
+        text = "the events after that one are not kept"
+        await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=400))
+        return
+    await _serve_stream(exchange, outbox, reader)
 
 
 async def _take_in(exchange: Exchange, session: Session, message: Message) -> None:
@@ -147,10 +162,8 @@ async def _read_batch(exchange: Exchange, text: str) -> list[Message]:
     return []
 
 
-async def _serve_stream(exchange: Exchange, session: Session) -> None:
-    session.stream_is_open = True
+async def _serve_stream(exchange: Exchange, outbox: StreamOutbox, reader: StreamReader) -> None:
     try:
-        await stream(exchange, session.stream)
+        await stream(exchange, reader, lambda: outbox.is_complete)
     finally:
-        session.stream_is_open = False
-        session.stream = Outbox()
+        outbox.detach(reader)

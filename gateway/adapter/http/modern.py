@@ -1,23 +1,32 @@
 """Streamable HTTP for clients of revision 2026-07-28: one request, one answer, no session.
 
-Requests go to the one shared server process, which was told that its client can be asked nothing, so nothing waits for
-an answer that a stateless client cannot give yet (multi round-trip requests, `subscriptions/listen` and log levels
-follow). A disconnect is a cancellation.
+On a modern server requests pass as they are. On a legacy one they are translated: on the shared process, or, for
+clients that can be asked something, on the lane of their principal and capabilities. A disconnect is a cancellation.
 """
 
-from gateway.adapter.connection import Connection
-from gateway.adapter.http.answer import answer
-from gateway.adapter.http.calls import with_client_id, with_client_token, with_own_ids
-from gateway.adapter.http.outbox import Outbox, Reply
-from gateway.adapter.http.shapes import discover_result, to_legacy_request, to_modern_reply
-from gateway.adapter.http.wire import Exchange, respond
-from gateway.adapter.upstream import Live, Upstream
-from gateway.protocol.errors import INVALID_REQUEST, METHOD_NOT_FOUND, UPSTREAM_LOST, Refusal, modern_status
-from gateway.protocol.headers import check_modern_request
-from gateway.protocol.messages import InvalidMessage, Message, MessageKind, ResponseId, decode_line, read_message
-from gateway.protocol.revisions import Era
-from gateway.protocol.scan import MalformedJson, object_members
+from collections.abc import Callable
 
+from gateway.adapter.http.answer import answer
+from gateway.adapter.http.asking import AskableCall
+from gateway.adapter.http.common import CommonVoice
+from gateway.adapter.http.lanes import Lane, LanePool, askable_part
+from gateway.adapter.http.listen import Listen, can_be_heard
+from gateway.adapter.http.moderncall import LISTEN, ModernCall
+from gateway.adapter.http.outbox import Outbox
+from gateway.adapter.http.parking import ParkingLot
+from gateway.adapter.http.requeststate import InvalidState, binding_of
+from gateway.adapter.http.shapes import discover_result
+from gateway.adapter.http.tenants import NoRoom
+from gateway.adapter.http.toolheaders import ToolHeaders
+from gateway.adapter.http.wire import Exchange, respond
+from gateway.adapter.upstream import Live
+from gateway.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NOT_READY, Refusal
+from gateway.protocol.headers import check_modern_request
+from gateway.protocol.messages import Message, MessageKind
+from gateway.protocol.revisions import META_CLIENT_CAPABILITIES, Era
+from gateway.protocol.scan import json_object, object_members
+
+_RETRY_AFTER = ((b"retry-after", b"5"),)
 _CAPABILITY_OF = {
     "tools/list": "tools",
     "tools/call": "tools",
@@ -28,45 +37,21 @@ _CAPABILITY_OF = {
     "resources/read": "resources",
     "completion/complete": "completions",
 }
-
-
-class ModernCall:
-    """A sink for one request: the answer of a legacy server is reshaped, that of a modern one only gets its id back."""
-
-    def __init__(self, message: Message, outbox: Outbox, live: Live) -> None:
-        assert message.raw_id is not None
-        self._raw_id = message.raw_id
-        self._raw_token = message.raw_progress_token
-        self._method = message.method
-        self._outbox = outbox
-        self._live = live
-
-    def response(self, line: bytes, place: ResponseId) -> None:
-        if self._live.handshake.era is Era.MODERN:
-            self._outbox.offer(_passed_through(line, place, self._raw_id))
-            return
-        try:
-            message = read_message(decode_line(line))
-        except (MalformedJson, InvalidMessage) as problem:
-            self.lost(f"the server's answer is no JSON-RPC message: {problem}")
-            return
-        self._outbox.offer(to_modern_reply(message, self._method, self._raw_id, server_info_of(self._live)))
-
-    def notification(self, message: Message) -> None:
-        """Progress only: log lines need a log level, which is not asked of the server yet."""
-        if message.method == "notifications/progress" and self._raw_token is not None:
-            self._outbox.offer(Reply(body=with_client_token(message, self._raw_token).encode()))
-
-    def lost(self, detail: str) -> None:
-        refusal = Refusal(code=UPSTREAM_LOST, message=detail)
-        self._outbox.offer(Reply(body=refusal.body(self._raw_id), final=True, status=refusal.status))
+_REMOVED = frozenset(
+    {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "roots/list"}
+)
+_STATEFUL = frozenset({"tools/call", "prompts/get", "resources/read"})
 
 
 class ModernEndpoint:
-    """POST for modern clients; the other verbs are refused by the caller."""
+    """POST for modern clients; the other verbs are refused by the caller. `lanes` is None where all share a process."""
 
-    def __init__(self, shared: Upstream) -> None:
-        self._shared = shared
+    def __init__(self, common: CommonVoice, lanes: LanePool | None, lot: ParkingLot, tools: ToolHeaders) -> None:
+        self._common = common
+        self._lanes = lanes
+        self._lot = lot
+        self._tools = tools
+        self._listens: set[Listen] = set()
 
     async def post(self, exchange: Exchange, message: Message) -> None:
         """Carry out one message. Raises AdapterFailure, CannotWrite."""
@@ -76,40 +61,118 @@ class ModernEndpoint:
         if message.kind is MessageKind.NOTIFICATION:
             await respond(exchange, 202)
             return
+        live = await self._common.upstream.live()
         refusal = check_modern_request(message, exchange.headers)
+        if refusal is None and message.method == "tools/call":
+            refusal = await self._tools.check(message, list(exchange.headers), live)
         if refusal is not None:
             await _refuse(exchange, refusal, message.raw_id)
-            return
-        await self._request(exchange, message, await self._shared.live())
+        elif message.method in _REMOVED:
+            await _refuse(exchange, _not_found(message.method), message.raw_id)
+        elif live.handshake.era is Era.MODERN:
+            await self._pass(exchange, message, live)
+        else:
+            await self._translate(exchange, message, live)
 
-    async def _request(self, exchange: Exchange, message: Message, live: Live) -> None:
-        if live.handshake.era is Era.LEGACY:
-            if message.method == "server/discover":
-                await respond(exchange, 200, _discovered(live, message))
-                return
-            refusal = _unserved(message.method, live)
+    def close_streams(self) -> None:
+        """End the open listen streams, so that a drain does not wait for them."""
+        for listen in list(self._listens):
+            listen.close()
+
+    async def _pass(self, exchange: Exchange, message: Message, live: Live) -> None:
+        outbox = Outbox(live.connection)
+        call = ModernCall(message, outbox, live, exchange.principal)
+        call.submit(message)
+        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+
+    async def _translate(self, exchange: Exchange, message: Message, live: Live) -> None:
+        if message.method == "server/discover":
+            await respond(exchange, 200, _discovered(live, message))
+            return
+        refusal = _unserved(message.method, live)
+        if refusal is not None:
+            await _refuse(exchange, refusal, message.raw_id)
+        elif message.method in _STATEFUL and message.params.get("requestState") is not None:
+            await self._resume(exchange, message)
+        else:
+            await self._start(exchange, message)
+
+    async def _start(self, exchange: Exchange, message: Message) -> None:
+        """Carry out a request on the process that fits its client."""
+        try:
+            voice = self._voice_for(exchange, message)
+        except NoRoom:
+            refusal = Refusal(code=NOT_READY, message="too many servers run; try again later")
+            await respond(exchange, 503, refusal.body(message.raw_id), headers=_RETRY_AFTER)
+            return
+        live = await voice.upstream.live()
+        if message.method == LISTEN:
+            await self._listen(exchange, message, voice, live)
+            return
+        outbox = Outbox(live.connection)
+        call = self._call(exchange, message, outbox, (voice, live))
+        if call.log_level is not None:
+            voice.level.want(live, call.log_level)
+        call.submit(message)
+        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+
+    def _voice_for(self, exchange: Exchange, message: Message) -> CommonVoice:
+        askable = askable_part(json_object(message.meta.get(META_CLIENT_CAPABILITIES)))
+        if self._lanes is None or not askable:
+            return self._common
+        return self._lanes.lane(exchange.principal, askable)
+
+    def _call(
+        self, exchange: Exchange, message: Message, outbox: Outbox, where: tuple[CommonVoice, Live]
+    ) -> ModernCall:
+        voice, live = where
+        if not isinstance(voice, Lane):
+            return ModernCall(message, outbox, live, exchange.principal)
+        call = AskableCall(message, outbox, live, binding_of(exchange.principal, message.method, message.params))
+        call.lot = self._lot
+        voice.add(call)
+        return call
+
+    async def _resume(self, exchange: Exchange, message: Message) -> None:
+        """Go on with a parked call."""
+        binding = binding_of(exchange.principal, message.method, message.params)
+        try:
+            call = self._lot.claim(message.params["requestState"], binding)
+        except InvalidState as error:
+            data = {"reason": "invalid_request_state"}
+            await _refuse(exchange, Refusal(code=INVALID_PARAMS, message=str(error), data=data), message.raw_id)
+            return
+        assert isinstance(call, AskableCall)
+        outbox = Outbox(call.live.connection)
+        refusal = call.resume(message, outbox)
+        if refusal is not None:
+            self._lot.restore(message.params["requestState"], call)
+            await _refuse(exchange, refusal, message.raw_id)
+            return
+        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+
+    async def _listen(self, exchange: Exchange, message: Message, voice: CommonVoice, live: Live) -> None:
+        outbox = Outbox(live.connection)
+        listen = Listen(message, outbox, voice)
+        self._listens.add(listen)
+        try:
+            refusal = await listen.open(message, live)
             if refusal is not None:
                 await _refuse(exchange, refusal, message.raw_id)
                 return
-        await self._call(exchange, message, live)
-
-    async def _call(self, exchange: Exchange, message: Message, live: Live) -> None:
-        outbox = Outbox(live.connection)
-        own_id = live.connection.next_id()
-        modern = live.handshake.era is Era.MODERN
-        text = with_own_ids(message, own_id) if modern else to_legacy_request(message, own_id)
-        live.connection.submit(own_id, text, ModernCall(message, outbox, live))
-        await _answer_or_cancel(exchange, outbox, live.connection, own_id)
+            await answer(exchange, outbox)
+        finally:
+            self._listens.discard(listen)
+            voice.let_go(listen)
 
 
-async def _answer_or_cancel(exchange: Exchange, outbox: Outbox, connection: Connection, own_id: int) -> None:
+async def _answer_or(exchange: Exchange, outbox: Outbox, cancel: Callable[[], None]) -> None:
     delivered = False
     try:
         delivered = await answer(exchange, outbox)
     finally:
         if not delivered:
-            outbox.leave()
-            connection.cancel(own_id, "the client disconnected")
+            cancel()
 
 
 async def _refuse(exchange: Exchange, refusal: Refusal, raw_id: str | None) -> None:
@@ -117,18 +180,13 @@ async def _refuse(exchange: Exchange, refusal: Refusal, raw_id: str | None) -> N
 
 
 def _unserved(method: str, live: Live) -> Refusal | None:
-    capability = _CAPABILITY_OF.get(method)
-    if capability is not None and capability in live.handshake.capabilities:
-        return None
+    capabilities = live.handshake.capabilities
+    served = can_be_heard(capabilities) if method == LISTEN else _CAPABILITY_OF.get(method) in capabilities
+    return None if served else _not_found(method)
+
+
+def _not_found(method: str) -> Refusal:
     return Refusal(code=METHOD_NOT_FOUND, message=f"Method not found: {method}")
-
-
-def server_info_of(live: Live) -> str | None:
-    """The JSON text of what the server calls itself, None when it did not say."""
-    answer_message = live.handshake.answer
-    result, _ = object_members(answer_message.text, answer_message.members["result"].start)
-    place = result.get("serverInfo")
-    return None if place is None else answer_message.text[place.start : place.end]
 
 
 def _discovered(live: Live, message: Message) -> bytes:
@@ -136,16 +194,3 @@ def _discovered(live: Live, message: Message) -> bytes:
     result, _ = object_members(text, live.handshake.answer.members["result"].start)
     discovered = discover_result(text, result, live.handshake.capabilities)
     return f'{{"jsonrpc":"2.0","id":{message.raw_id},"result":{discovered}}}'.encode()
-
-
-def _passed_through(line: bytes, place: ResponseId, raw_id: str) -> Reply:
-    """A modern answer; the HTTP status follows from its error code, which only short answers can carry."""
-    status = 200
-    if b'"error"' in line[:200]:
-        try:
-            value = read_message(decode_line(line)).members.get("error")
-        except (MalformedJson, InvalidMessage):
-            value = None
-        code = value.value.get("code") if value is not None and isinstance(value.value, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - JSON
-        status = modern_status(code) if isinstance(code, int) else 200
-    return Reply(body=with_client_id(line, place, raw_id), final=True, status=status)

@@ -1,7 +1,7 @@
 """Messages on their way to one HTTP client, in order, with a bound on memory.
 
-A client that reads slowly makes the server wait (its output is no longer read) instead of filling memory; see
-`Outbox.offer`.
+A client that reads slowly makes the server wait (its output is no longer read) instead of filling memory: what waits
+here is counted by the connection that it came from.
 """
 
 import asyncio
@@ -9,8 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-_HIGH_WATER_BYTES = 4 * 1024 * 1024
-_LOW_WATER_BYTES = 1024 * 1024
+from gateway.adapter.http.wire import event_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,25 +28,39 @@ class ClientGone(Exception):
 
 
 class Throttle(Protocol):
-    """What can be told to wait: a connection to a server."""
+    """What counts the bytes that wait for its readers: a connection to a server."""
 
-    def hold(self) -> None:
-        """Stop producing."""
+    def count_waiting(self, change_bytes: int) -> None:
+        """So many bytes more, or fewer, wait."""
         ...
 
-    def release(self) -> None:
-        """Produce again."""
+
+class Reader(Protocol):
+    """One HTTP exchange that delivers what comes into an outbox."""
+
+    async def take(self, timeout_s: float) -> Reply | None:
+        """The next message, None after `timeout_s` without one. Raises ClientGone."""
+        ...
+
+    def leave(self) -> None:
+        """The client of this exchange is gone."""
+        ...
+
+    def opening(self, taken: Reply | None) -> bytes:
+        """What an event stream begins with, before a message that may already be taken; the answer now is a stream."""
+        ...
+
+    def event(self, reply: Reply) -> bytes:
+        """The message that was taken last as an event."""
         ...
 
 
 class Outbox:
-    """A queue with one reader. `offer` never blocks; `take` waits."""
+    """A queue with one reader, itself. `offer` never blocks; `take` waits."""
 
     def __init__(self, throttle: Throttle | None = None) -> None:
         self._items: deque[Reply] = deque()
-        self._bytes = 0
         self._throttle = throttle
-        self._holding = False
         self._waiter: asyncio.Future[None] | None = None
         self._gone = False
 
@@ -60,14 +73,12 @@ class Outbox:
         return self._gone
 
     def offer(self, reply: Reply) -> None:
-        """Add a message; above four MiB the source is held until the reader has caught up."""
+        """Add a message."""
         if self._gone:
             return
         self._items.append(reply)
-        self._bytes += len(reply.body)
-        if self._throttle is not None and not self._holding and self._bytes > _HIGH_WATER_BYTES:
-            self._holding = True
-            self._throttle.hold()
+        if self._throttle is not None:
+            self._throttle.count_waiting(len(reply.body))
         self._wake()
 
     def drop_oldest(self) -> None:
@@ -83,11 +94,33 @@ class Outbox:
 
     async def take(self, timeout_s: float) -> Reply | None:
         """The next message, None after `timeout_s` without one. Raises ClientGone."""
+        await self.wait_for_items(timeout_s)
+        return self.take_now()
+
+    async def wait_for_items(self, timeout_s: float) -> None:
+        """Wait for a message, at most `timeout_s`, or until the reader changes."""
         if not self._items and not self._gone:
             await self._wait(timeout_s)
+
+    def take_now(self) -> Reply | None:
+        """The next message, None where there is none. Raises ClientGone."""
         if self._gone:
             raise ClientGone
         return self._pop() if self._items else None
+
+    def put_back(self, reply: Reply) -> None:
+        """Have a message taken once more, before all others."""
+        self._items.appendleft(reply)
+        if self._throttle is not None:
+            self._throttle.count_waiting(len(reply.body))
+
+    def opening(self, taken: Reply | None) -> bytes:  # noqa: ARG002 - see `Reader`
+        """See `Reader`: nothing, because nobody can come back to this stream."""
+        return b""
+
+    def event(self, reply: Reply) -> bytes:
+        """See `Reader`."""
+        return event_of(reply.body)
 
     async def _wait(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -105,8 +138,6 @@ class Outbox:
 
     def _pop(self) -> Reply:
         reply = self._items.popleft()
-        self._bytes -= len(reply.body)
-        if self._throttle is not None and self._holding and self._bytes < _LOW_WATER_BYTES:
-            self._holding = False
-            self._throttle.release()
+        if self._throttle is not None:
+            self._throttle.count_waiting(-len(reply.body))
         return reply

@@ -9,30 +9,24 @@ import anyio
 from anyio.abc import TaskGroup
 
 from gateway.adapter.causes import AdapterFailure
-from gateway.adapter.child import Launch
-from gateway.adapter.handshake import Handshake
+from gateway.adapter.handshake import Approach, Greeting, Handshake
+from gateway.adapter.http.bridged import BridgedSession
+from gateway.adapter.http.common import CommonVoice
+from gateway.adapter.http.lanes import LanePool
+from gateway.adapter.http.legacyshapes import facts_of
+from gateway.adapter.http.native import NativeSession
 from gateway.adapter.http.session import Session
+from gateway.adapter.http.tenants import Limit, Tenancy, Tenant
 from gateway.adapter.log import AdapterLog
 from gateway.adapter.options import Options, SessionMode
+from gateway.adapter.source import Source
 from gateway.adapter.upstream import Live, Upstream
-from gateway.protocol.errors import UNSUPPORTED_VERSION, Refusal
 from gateway.protocol.messages import Message
-from gateway.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY, Era, negotiate
+from gateway.protocol.revisions import LEGACY_REVISIONS, NEWEST_LEGACY, Era, negotiate
 from gateway.protocol.scan import object_members, splice
 
-_IDLE_S = 30 * 60.0
-_EVICTABLE_S = 60.0
 _SWEEP_S = 15.0
 _ASKABLE = frozenset({"elicitation", "sampling", "roots"})
-_MODERN_ONLY = Refusal(
-    code=UNSUPPORTED_VERSION,
-    message="the server speaks only newer revisions",
-    data={"supported": list(MODERN_REVISIONS)},
-)
-
-
-class NoRoom(Exception):
-    """A limit is reached and nothing idle can make room."""
 
 
 class Refused(Exception):
@@ -47,69 +41,90 @@ class Refused(Exception):
 class SessionPool:
     """See the module. Runs the processes of isolated sessions in `tasks`."""
 
-    def __init__(self, options: Options, launch: Launch, shared: Upstream, log: AdapterLog) -> None:
+    def __init__(self, options: Options, source: Source, common: CommonVoice, log: AdapterLog) -> None:
         self._options = options
-        self._launch = launch
-        self._shared = shared
+        self._source = source
+        self._common = common
         self._log = log
         self._tasks: TaskGroup | None = None
         self._sessions: dict[str, Session] = {}
+        sessions = Limit(total=options.max_sessions, per_principal=options.max_sessions_per_principal)
+        children = Limit(total=options.max_children, per_principal=options.max_children_per_principal)
+        self._tenancy = Tenancy(sessions, self._evict)
+        self._children = Tenancy(children, self._evict)
+        self.lanes = LanePool(source, self._children, log, options.session_idle_s)
+        self._only_modern = False
 
     def run_in(self, tasks: TaskGroup) -> None:
         """Give the pool the task group that its processes live in."""
         self._tasks = tasks
+        self.lanes.run_in(tasks)
 
-    def find(self, session_id: str) -> Session | None:
-        """A session by its id."""
+    def find(self, session_id: str, principal: str) -> Session | None:
+        """A session by its id; that of another principal is none."""
         session = self._sessions.get(session_id)
-        if session is not None:
-            session.last_used_s = time.monotonic()
+        if session is None or session.principal != principal:
+            return None
+        session.last_used_s = time.monotonic()
         return session
 
-    def sharing(self) -> list[Session]:
-        """The sessions on the shared process."""
-        return [session for session in self._sessions.values() if not session.isolated]
+    def sharing(self) -> list[NativeSession]:
+        """The sessions on the shared legacy process."""
+        return [each for each in self._sessions.values() if isinstance(each, NativeSession) and not each.isolated]
 
-    async def open(self, message: Message) -> tuple[Session, bytes]:
+    async def open(self, message: Message, principal: str) -> tuple[Session, bytes]:
         """Make a session for an `initialize`; return it with the answer. Raises NoRoom, Refused, AdapterFailure."""
-        isolated = self._wants_isolation(message)
-        self._make_room(isolated=isolated)
-        session = Session(secrets.token_hex(16), isolated=isolated)
-        self._sessions[session.session_id] = session
-        try:
-            handshake = await (self._isolate(session, message) if isolated else self._share(session))
-            body = self._welcome(session, message, handshake)
-        except BaseException:
-            self.close(session)
-            raise
-        return session, body
+        shared = await self._common.upstream.live()
+        wants_own = self._wants_isolation(message) and not self._only_modern
+        if wants_own:
+            own = await self._open_isolated(message, principal, shared)
+            if own is not None:
+                return own
+        if shared.handshake.era is Era.MODERN:
+            return self._open_bridged(message, principal, shared)
+        return self._open_shared(message, principal, shared)
 
     def close(self, session: Session) -> None:
         """End a session and its own process; its running calls end with it."""
-        self._sessions.pop(session.session_id, None)
+        if self._sessions.pop(session.session_id, None) is None:
+            return
+        self._tenancy.remove(session)
+        self._children.remove(session)
         session.scope.cancel()
-        session.stream.leave()
-
-    def close_all(self) -> None:
-        """End every session."""
-        for session in list(self._sessions.values()):
-            self.close(session)
+        session.closed()
+        session.leave_streams()
 
     def close_streams(self) -> None:
         """End the open GET streams, so that a drain does not wait for them."""
         for session in self._sessions.values():
-            session.stream.leave()
+            session.general.leave()
 
     async def sweep_forever(self) -> None:
         """Close idle sessions and refuse questions that nobody hears."""
+        idle_s = self._options.session_idle_s
         while True:
-            await anyio.sleep(_SWEEP_S)
+            await anyio.sleep(min(_SWEEP_S, max(idle_s / 4, 0.05)))
             now_s = time.monotonic()
+            self.lanes.sweep(now_s)
             for session in list(self._sessions.values()):
-                session.refuse_unheard(now_s)
-                if not session.is_busy and now_s - session.last_used_s > _IDLE_S:
+                session.sweep(now_s)
+                if not session.is_listened_to and now_s - session.last_used_s > idle_s:
                     self._log.event("session-idle", isolated=session.isolated)
                     self.close(session)
+
+    def restore_shared(self, live: Live) -> None:
+        """Give a restarted shared process what its clients had set up."""
+        self._common.restore(live)
+        for session in self._sessions.values():
+            if isinstance(session, BridgedSession):
+                session.restore(live)
+
+    def _evict(self, tenant: Tenant) -> None:
+        self._log.event("evicted", idle_s=round(time.monotonic() - tenant.last_used_s))
+        if isinstance(tenant, Session):
+            self.close(tenant)
+        else:
+            self.lanes.close(tenant)
 
     def _wants_isolation(self, message: Message) -> bool:
         if self._options.sessions is not SessionMode.AUTO:
@@ -117,30 +132,53 @@ class SessionPool:
         capabilities = message.params.get("capabilities")
         return isinstance(capabilities, dict) and not _ASKABLE.isdisjoint(capabilities)  # pyright: ignore[reportUnknownArgumentType] - JSON
 
-    def _make_room(self, *, isolated: bool) -> None:
-        alike = [session for session in self._sessions.values() if session.isolated or not isolated]
-        limit = self._options.max_children if isolated else self._options.max_sessions
-        if len(alike) < limit:
-            return
-        oldest = min(alike, key=lambda session: (session.is_busy, session.last_used_s))
-        if oldest.is_busy or time.monotonic() - oldest.last_used_s < _EVICTABLE_S:
-            raise NoRoom
-        self._log.event("session-evicted", isolated=oldest.isolated)
-        self.close(oldest)
+    def _keep(self, session: Session) -> None:
+        """Raises NoRoom."""
+        self._tenancy.add(session)
+        self._sessions[session.session_id] = session
 
-    async def _share(self, session: Session) -> Handshake:
-        session.upstream = self._shared
-        return (await self._shared.live()).handshake
+    def _open_shared(self, message: Message, principal: str, shared: Live) -> tuple[Session, bytes]:
+        assert message.raw_id is not None
+        session = NativeSession(_new_id(), principal, self._common)
+        session.upstream = self._common.upstream
+        if not shared.handshake.succeeded:
+            raise Refused(shared.handshake.answer.with_id(message.raw_id).encode())
+        self._keep(session)
+        requested = message.params.get("protocolVersion")
+        session.revision = negotiate(requested=requested, offered=shared.handshake.revision)
+        return session, _with_revision(shared.handshake.answer, message.raw_id, session.revision)
 
-    async def _isolate(self, session: Session, message: Message) -> Handshake:
+    def _open_bridged(self, message: Message, principal: str, shared: Live) -> tuple[Session, bytes]:
+        session = BridgedSession(_new_id(), principal, self._common.upstream, facts_of(message))
+        self._keep(session)
+        return session, session.welcome(message, shared)
+
+    async def _open_isolated(self, message: Message, principal: str, shared: Live) -> tuple[Session, bytes] | None:
+        """None when the server turns out to speak only the newer revisions."""
+        session = NativeSession(_new_id(), principal, None)
+        self._keep(session)
+        try:
+            self._children.add(session)
+            handshake = await self._start(session, message)
+            if shared.handshake.era is Era.MODERN and not handshake.succeeded:
+                self._only_modern = handshake.refuses_the_handshake
+                self.close(session)
+                return None
+            return session, self._welcome(session, message, handshake)
+        except BaseException:
+            self.close(session)
+            raise
+
+    async def _start(self, session: NativeSession, message: Message) -> Handshake:
         assert self._tasks is not None
-        session.upstream = Upstream(self._launch, session, _known_revision(message), self._log)
+        greeting = Greeting(approach=Approach.LEGACY, raw_params=_known_revision(message))
+        session.upstream = Upstream(self._source, session, greeting, self._log)
         session.upstream.announce_at_once = False
         session.upstream.on_restart = session.restore
         self._tasks.start_soon(self._run_isolated, session)
         return (await session.upstream.live()).handshake
 
-    async def _run_isolated(self, session: Session) -> None:
+    async def _run_isolated(self, session: NativeSession) -> None:
         with session.scope:
             try:
                 await session.upstream.run()
@@ -150,21 +188,14 @@ class SessionPool:
 
     def _welcome(self, session: Session, message: Message, handshake: Handshake) -> bytes:
         assert message.raw_id is not None
-        answer = handshake.answer
-        if handshake.era is Era.MODERN:
-            raise Refused(_MODERN_ONLY.body(message.raw_id), _MODERN_ONLY.status)
         if not handshake.succeeded:
-            raise Refused(answer.with_id(message.raw_id).encode())
+            raise Refused(handshake.answer.with_id(message.raw_id).encode())
         session.revision = handshake.revision
-        if session.isolated:
-            return answer.with_id(message.raw_id).encode()
-        session.revision = negotiate(requested=message.params.get("protocolVersion"), offered=handshake.revision)
-        return _with_revision(answer, message.raw_id, session.revision)
+        return handshake.answer.with_id(message.raw_id).encode()
 
-    def restore_shared(self, live: Live) -> None:
-        """Give a restarted shared process the subscriptions of all its sessions."""
-        for session in self.sharing():
-            session.restore(live)
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
 
 
 def _known_revision(message: Message) -> str:

@@ -31,7 +31,7 @@ _CACHEABLE = frozenset(
     {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
 )
 _RETRY_MEMBERS = frozenset({"inputResponses", "requestState"})
-_UNSERVED_CAPABILITIES = frozenset({"tasks", "logging"})
+_UNSERVED_CAPABILITIES = frozenset({"tasks"})
 
 
 def to_legacy_request(message: Message, own_id: int) -> str:
@@ -89,14 +89,8 @@ def discover_result(handshake_text: str, result: Mapping[str, Member], capabilit
 
 
 def _served(capabilities: Mapping[str, object]) -> dict[str, object]:
-    """Change notices and subscriptions are left out, because nothing delivers them to a modern client yet."""
-    served: dict[str, object] = {}
-    for name, value in capabilities.items():
-        if name in _UNSERVED_CAPABILITIES:
-            continue
-        fields = cast(dict[str, object], value) if isinstance(value, dict) else {}
-        served[name] = {key: each for key, each in fields.items() if key not in {"listChanged", "subscribe"}}
-    return served
+    """Everything but the tasks of revision 2025-11-25, which the extension of the same name replaced."""
+    return {name: value for name, value in capabilities.items() if name not in _UNSERVED_CAPABILITIES}
 
 
 def _modern_error(message: Message, raw_id: str) -> Reply:

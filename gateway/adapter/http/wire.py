@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from gateway.adapter.child import MAX_MESSAGE_BYTES
+from gateway.adapter.child import DEFAULT_MESSAGE_BYTES
+from gateway.protocol.affinity import PRINCIPAL_HEADER
 
 Scope = MutableMapping[str, object]
 Event = MutableMapping[str, object]
@@ -31,7 +32,7 @@ MACHINE_HEADER = _machine_header()
 
 
 class BodyTooLarge(Exception):
-    """The body is larger than sixteen MiB."""
+    """The body is larger than a message may be."""
 
 
 class ClientDisconnected(Exception):
@@ -47,18 +48,29 @@ class Exchange:
     headers: Sequence[tuple[str, str]]
     receive: Receive
     send: Send
+    max_body_bytes: int = DEFAULT_MESSAGE_BYTES
+
+    @property
+    def principal(self) -> str:
+        """Who calls, as the gateway says; empty where nobody is told apart."""
+        return self.header(PRINCIPAL_HEADER) or ""
 
     def header(self, name: str) -> str | None:
         """The first value of a header, None when absent."""
         return next((value for each, value in self.headers if each == name), None)
 
 
-def exchange_of(scope: Scope, receive: Receive, send: Send) -> Exchange:
+def exchange_of(scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> Exchange:
     """Read an ASGI HTTP scope."""
     raw = cast(Sequence[tuple[bytes, bytes]], scope["headers"])
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw]
+    headers = [(name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")) for name, value in raw]
     return Exchange(
-        method=cast(str, scope["method"]), path=cast(str, scope["path"]), headers=headers, receive=receive, send=send
+        method=cast(str, scope["method"]),
+        path=cast(str, scope["path"]),
+        headers=headers,
+        receive=receive,
+        send=send,
+        max_body_bytes=max_body_bytes,
     )
 
 
@@ -72,7 +84,7 @@ async def read_body(exchange: Exchange) -> bytes:
             raise ClientDisconnected
         part = cast(bytes, event.get("body", b""))
         size += len(part)
-        if size > MAX_MESSAGE_BYTES:
+        if size > exchange.max_body_bytes:
             raise BodyTooLarge
         parts.append(part)
         if not event.get("more_body", False):
@@ -100,6 +112,14 @@ async def respond(
     await write(exchange, body, more=False)
 
 
-def event_of(message: bytes) -> bytes:
+def event_of(message: bytes, event_id: str | None = None) -> bytes:
     """One server-sent event. A message is one line, so one data field carries it."""
-    return b"data: " + message + b"\n\n"
+    if b"\n" in message or b"\r" in message:
+        message = message.replace(b"\r", b" ").replace(b"\n", b" ")
+    name = b"" if event_id is None else f"id: {event_id}\n".encode()
+    return name + b"data: " + message + b"\n\n"
+
+
+def priming_event(event_id: str, retry_ms: int) -> bytes:
+    """An event without a message: it gives a client an id to come back with, and how soon (SEP-1699)."""
+    return f"id: {event_id}\nretry: {retry_ms}\ndata: \n\n".encode()
