@@ -69,11 +69,12 @@ async def create(api: MachinesAPI, app: str, launch: Launch) -> MachineEntry:
         AlreadyExists: a living machine has the name.
         AnswerLost: it may exist now.
     """
+    place = f" in {launch.region}" if launch.region else ""
     call = Call(
         method="POST",
         path=paths.machines(app),
         body=launch.body(),
-        purpose=f"create machine {launch.name} in app {app}",
+        purpose=f"create machine {launch.name} of app {app}{place}",
         action="create machine",
         subject=app,
         effect=Effect.WRITE,
