@@ -7,11 +7,12 @@ have begun, the gateway its calls, each within a bound; who is impatient asks tw
 import signal
 import socket
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from gateway.app import Gateway, Readiness, create_app
 from gateway.routing import RouteTable
@@ -21,15 +22,22 @@ from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoin
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
 from reconciler.cli.wiring import Wired
+from reconciler.errors import Unavailable
 from reconciler.fly.probe import DataPath
+from reconciler.loop.clock import pause
 from reconciler.loop.live import LiveState
+from reconciler.loop.metrics import LoopMetrics
 from reconciler.loop.progress import Chorus, Progress
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
+from reconciler.web.metrics import MetricsPage
 
 LAST_ACTIONS_S: Final = 10.0
 """How long actions under way may take after the first signal. A second one does not wait."""
+
+FOLLOW_S: Final = 2.0
+"""How often a process that stands by looks what the leader has recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,8 @@ class Stage:
     routes: RouteTable
     keeper: RouteKeeper
     progress: Progress
+    metrics: LoopMetrics
+    registry: CollectorRegistry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +76,18 @@ def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage
     """Everything that listens: state and routes first, then those who tell people."""
     live, routes = LiveState(), RouteTable()
     keeper = RouteKeeper(routes, data_path)
-    progress = Chorus(live, keeper, *voices)
-    return Stage(gateway_url=gateway_url, live=live, routes=routes, keeper=keeper, progress=progress)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    metrics = LoopMetrics(registry)
+    return Stage(
+        gateway_url=gateway_url,
+        live=live,
+        routes=routes,
+        keeper=keeper,
+        progress=Chorus(live, keeper, metrics, *voices),
+        metrics=metrics,
+        registry=registry,
+    )
 
 
 async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: socket.socket) -> None:
@@ -77,31 +97,54 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
         watch.start_soon(_stop_on_signal, cast, watch.cancel_scope)
         async with anyio.create_task_group() as work:
             work.start_soon(serve, cast.app, listener, cast.stop)
+            work.start_soon(_follow_leader, stage, connected, cast.stop)
             await cast.worker.run()
             cast.stop.set()
         watch.cancel_scope.cancel()
 
 
 async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
-    statuses = await connected.store.statuses()
-    stage.live.remember(connected.latest, statuses)
-    stage.keeper.remember(connected.fleet.name, {status.server for status in statuses})
+    await _remember(stage, connected)
     view = LiveFleetView(connected, stage.live, stage.gateway_url)
     stop = anyio.Event()
     app = create_app(
         manner.gateway,
         stage.routes,
-        lambda: _readiness(stage.live, stop),
+        lambda: _readiness(stage, connected, stop),
         route_handlers=web_handlers(view, connected.ports.clock),
+        plugins=[MetricsPage(stage.registry)],
     )
-    worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule)
+    worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
+    stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
     return _Cast(view=view, worker=worker, app=app, stop=stop)
 
 
-def _readiness(live: LiveState, stop: anyio.Event) -> Readiness:
+def _leads(connected: Wired) -> bool:
+    return connected.lead is None or connected.lead.may_act()
+
+
+def _readiness(stage: Stage, connected: Wired, stop: anyio.Event) -> Readiness:
+    """The leader is ready after its first pass; who stands by carries traffic as soon as it knows where to."""
     if stop.is_set():
         return Readiness(is_ready=False, detail="this process is stopping")
-    return Readiness(is_ready=live.view().ready, detail="the first pass is not done yet")
+    stands_by = not _leads(connected) and len(stage.routes) > 0
+    return Readiness(is_ready=stage.live.view().ready or stands_by, detail="the first pass is not done yet")
+
+
+async def _remember(stage: Stage, connected: Wired) -> None:
+    """Takes over what the store knows: from an earlier process, or from the one that leads."""
+    statuses, latest = await connected.store.statuses(), await connected.store.latest_pass()
+    stage.live.remember(latest, statuses)
+    name = latest.fleet if latest is not None and latest.fleet else connected.fleet.name
+    stage.keeper.remember(name, {status.server for status in statuses})
+
+
+async def _follow_leader(stage: Stage, connected: Wired, stop: anyio.Event) -> None:
+    """Keeps routes and pages of a process that stands by in step with what the leader records."""
+    while not await pause(stop, FOLLOW_S):
+        if not _leads(connected):
+            with suppress(Unavailable):
+                await _remember(stage, connected)
 
 
 async def _stop_on_signal(cast: _Cast, scope: anyio.CancelScope) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from reconciler.core.secret import SecretValue
 from reconciler.errors import EnvironmentFault
-from reconciler.fly.client import MachinesAPI
+from reconciler.fly.client import MachinesAPI, OnCall
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.logs import FlyLogs
 from reconciler.fly.probe import DataPath, MCPProber
@@ -99,10 +99,14 @@ def _bad_flycast() -> EnvironmentFault:
 
 
 @asynccontextmanager
-async def open_machines(address: Address, redact: Redact) -> AsyncGenerator[MachinesDoors]:
-    """Opens the doors for as long as the block lasts."""
+async def open_machines(
+    address: Address, redact: Redact, *, on_call: OnCall | None = None
+) -> AsyncGenerator[MachinesDoors]:
+    """Opens the doors for as long as the block lasts. `on_call` counts requests to the Machines API."""
     async with AsyncExitStack() as opened:
-        api = await opened.enter_async_context(MachinesAPI(base_url=address.api_url, token=address.token))
+        api = await opened.enter_async_context(
+            MachinesAPI(base_url=address.api_url, token=address.token, on_call=on_call)
+        )
         service = await opened.enter_async_context(MachinesAPI(base_url=address.logs_url, token=address.token))
         prober = await opened.enter_async_context(MCPProber(address.data_path, redact=redact))
 

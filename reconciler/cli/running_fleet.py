@@ -68,6 +68,8 @@ async def run_up(up: Up) -> None:
                 address=address,
                 source=source,
                 progress=stage.progress,
+                holder="catwalk up",
+                on_call=stage.metrics.on_call,
                 idle_times=idle_times,
             )
             connected = await opened.enter_async_context(wired(request))

@@ -69,6 +69,8 @@ async def run_service(service: Service) -> None:
                 address=address,
                 source=source,
                 progress=stage.progress,
+                holder="catwalk serve",
+                on_call=stage.metrics.on_call,
                 reporter=reporter,
             )
             connected = await opened.enter_async_context(wired(request))

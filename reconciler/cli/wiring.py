@@ -14,7 +14,9 @@ from reconciler.cli.machines_doors import Address, MachinesDoors, open_machines
 from reconciler.cli.named_fleet import NamedFleet
 from reconciler.cli.place import Place
 from reconciler.core.actions import Pass
+from reconciler.fly.client import OnCall
 from reconciler.loop.clock import SystemClock
+from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.ports import Reporter, Source
 from reconciler.loop.progress import Progress, Silence
@@ -39,6 +41,12 @@ class Request:
     source: Source
     progress: Progress = field(default_factory=Silence)
     reporter: Reporter = field(default_factory=NullReporter)
+    holder: str = ""
+    """The command, where it acts on the fleet and so must lead it; empty where it only reads."""
+    asks_to_lead: bool = False
+    """Whether a process that leads is asked to step aside, because a person waits."""
+    on_call: OnCall | None = None
+    """Counts requests to the Machines API."""
     idle_times: IdleTimes = field(default_factory=IdleTimes)
     """Learns from the manifests; of use to whoever runs the engine."""
 
@@ -54,6 +62,8 @@ class Wired:
     fleet: NamedFleet
     doors: MachinesDoors
     known_secrets: KnownSecrets
+    lead: Leadership | None
+    """The right to act, if it was asked for."""
     latest: Pass | None
     """The last pass of an earlier process."""
 
@@ -70,11 +80,13 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         store = await open_store(request.place.state_dir, clock, url=request.settings.database_url)
         opened.callback(store.close)
         secrets = KnownSecrets(ServerSecrets(load_identities(request.settings.age_environment or {})))
-        doors = await opened.enter_async_context(open_machines(request.address, secrets.redact))
+        machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
+        doors = await opened.enter_async_context(machines)
         catalog = await opened.enter_async_context(PackageCatalog())
         latest = await store.latest_pass()
         read = request.idle_times.learning(read_manifests)
         fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
+        lead = _leadership(request, store)
         ports = Ports(
             source=request.source,
             read_manifests=fleet.read_manifests,
@@ -82,10 +94,11 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             catalog=catalog,
             fleet=fleet,
             prober=doors.prober,
-            reporter=request.reporter,
-            memory=store,
+            reporter=request.reporter if lead is None else LedReporter(request.reporter, lead),
+            memory=store if lead is None else store.fenced(lead),
             clock=clock,
             progress=request.progress,
+            gates=() if lead is None else (lead,),
         )
         settings = PassSettings(
             runner_image=request.settings.runner_image, digest_key=digest_key(request.place.state_dir)
@@ -98,5 +111,12 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             fleet=fleet,
             doors=doors,
             known_secrets=secrets,
+            lead=lead,
             latest=latest,
         )
+
+
+def _leadership(request: Request, store: Store) -> Leadership | None:
+    if not request.holder:
+        return None
+    return Leadership(store.leases, holder=holder_name(request.holder), asks=request.asks_to_lead)

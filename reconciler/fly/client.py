@@ -33,6 +33,8 @@ from reconciler.fly.rates import Schedule
 from reconciler.fly.translation import identify, read_answer, request_id, translate
 
 Answered = TypeVar("Answered", bound=BaseModel)
+OnCall = Callable[[str, int, float], None]
+"""Told after each request: the action in Fly's words, the HTTP status or 0 where no answer came, and its seconds."""
 
 USER_AGENT: Final = "catwalk/0.1 (+https://catwalk.dev)"
 ATTEMPTS: Final = 5
@@ -75,6 +77,7 @@ class MachinesAPI:
         token: SecretValue | None,
         user_agent: str = USER_AGENT,
         timing: Timing = Timing(),  # A frozen value of functions: sharing it shares nothing.
+        on_call: OnCall | None = None,
     ) -> None:
         """Opens no connection yet.
 
@@ -83,11 +86,13 @@ class MachinesAPI:
             token: as the person stored it, with or without its scheme; none for an engine that asks for none.
             user_agent: how Catwalk introduces itself.
             timing: clock, sleep and jitter.
+            on_call: counts requests; returns at once.
 
         Raises:
             EnvironmentFault: the token cannot be sent in a header.
         """
         self.timing = timing
+        self._on_call = on_call
         self._schedule = Schedule(timing.monotonic, timing.sleep)
         self._retries = RETRY_CAPACITY
         headers = {"User-Agent": user_agent, "Accept": "application/json"}
@@ -176,10 +181,16 @@ class MachinesAPI:
         if call.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(call.body, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
-        async with self._http.stream(
-            call.method, call.path, params=dict(call.query) or None, headers=headers, content=content
-        ) as response:
-            yield response
+        began, status = self.timing.monotonic(), 0
+        try:
+            async with self._http.stream(
+                call.method, call.path, params=dict(call.query) or None, headers=headers, content=content
+            ) as response:
+                status = response.status_code
+                yield response
+        finally:
+            if self._on_call is not None:
+                self._on_call(call.action, status, self.timing.monotonic() - began)
 
     def _may_repeat(self, call: Call, error: BaseException) -> bool:
         """Only what certainly did not happen, or may happen twice; and only while the budget lasts."""

@@ -1,7 +1,11 @@
 """`catwalk apply`: one pass, watched."""
 
 import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import anyio
 import click
@@ -17,30 +21,45 @@ from reconciler.cli.reporting import open_reporter
 from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, wired
 from reconciler.core.actions import Pass
+from reconciler.core.problems import Problem
 from reconciler.core.types import ServerState, Trigger
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.progress import Progress
 from reconciler.settings import Settings, read_settings
 
-WELL = frozenset({ServerState.READY, ServerState.IDLE, ServerState.SUSPENDED})
+WELL: Final = frozenset({ServerState.READY, ServerState.IDLE, ServerState.SUSPENDED})
+PATIENCE_S: Final = 60.0
+"""How long the process that leads the fleet may take to end its pass and step aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a person agreed to, by digest; empty where they agreed to nothing in particular."""
+
+    plan: str
+    prune: str
 
 
 @click.command("apply")
 @DIRECTORY
 @WORKTREE
-@click.option("--plan", "digest", default="", metavar="DIGEST", help="Refuse if the plan is no longer this one.")
+@click.option("--plan", default="", metavar="DIGEST", help="Refuse if the plan is no longer this one.")
+@click.option("--confirm-prune", "prune", default="", metavar="DIGEST", help="Agree to a removal above the budget.")
 @AS_JSON
 @debug
-def command(*, directory: Path, worktree: bool, digest: str, as_json: bool) -> int:
+def command(*, directory: Path, worktree: bool, plan: str, prune: str, as_json: bool) -> int:
     """Make the fleet what the newest commit of DIR asks for, once, and wait until it is healthy.
 
-    The machines are those of the `catwalk up` that runs for DIR; without one, those on Fly, by FLY_API_TOKEN.
+    The machines are those of the `catwalk up` that runs for DIR; without one, those on Fly, by FLY_API_TOKEN. A process
+    that runs the fleet steps aside meanwhile.
     """
     settings = read_settings(with_dotenv(directory, os.environ))
-    progress = _progress(as_json=as_json)
-    finished = anyio.run(_apply, find_place(directory, settings), settings, worktree, digest, progress)
+    place = find_place(directory, settings)
+    make_state(place)
+    request = _request(place, settings, worktree, _progress(as_json=as_json))
+    finished = anyio.run(_apply, request, Wish(plan=plan, prune=prune))
     if not as_json:
-        print_problems(finished.problems, Console(stderr=True))
+        print_problems((*finished.problems, *_left_over(finished, prune)), Console(stderr=True))
     return _verdict(finished)
 
 
@@ -50,23 +69,42 @@ def _progress(*, as_json: bool) -> Progress:
     return TextProgress(Console(), lambda: SystemClock().now().astimezone())
 
 
-async def _apply(place: Place, settings: Settings, worktree: bool, digest: str, progress: Progress) -> Pass:
-    make_state(place)
-    async with open_reporter(place, settings) as reporter:
-        request = Request(
-            place=place,
-            settings=settings,
-            address=live_machines(place, settings),
-            source=open_source(place.directory, settings, worktree=worktree),
-            progress=progress,
-            reporter=reporter,
-        )
-        async with wired(request) as connected:
-            return await connected.reconciler.run_pass(Trigger.COMMAND, expected_digest=digest)
+def _request(place: Place, settings: Settings, worktree: bool, progress: Progress) -> Request:
+    return Request(
+        place=place,
+        settings=settings,
+        address=live_machines(place, settings),
+        source=open_source(place.directory, settings, worktree=worktree),
+        progress=progress,
+        holder="catwalk apply",
+        asks_to_lead=True,
+    )
+
+
+async def _apply(request: Request, wish: Wish) -> Pass:
+    async with AsyncExitStack() as opened:
+        reporter = await opened.enter_async_context(open_reporter(request.place, request.settings))
+        connected = await opened.enter_async_context(wired(replace(request, reporter=reporter)))
+        if wish.prune:
+            await connected.store.confirm_prune(wish.prune)
+        assert connected.lead is not None
+        await opened.enter_async_context(connected.lead.held(patience_s=PATIENCE_S))
+        return await connected.reconciler.run_pass(Trigger.COMMAND, expected_digest=wish.plan)
+
+
+def _left_over(finished: Pass, confirmed: str) -> Iterator[Problem]:
+    """That the removal still waits for a word: none was given, or for another one."""
+    request = finished.plan.prune if finished.plan else None
+    if request is None:
+        return
+    other = f"; {confirmed[:12]} is another removal" if confirmed and confirmed != request.digest else ""
+    message = f"{request.reason}: {', '.join(request.apps)} stay{other}"
+    yield Problem(code="prune-unconfirmed", message=message, hint=f"agree with `{request.command}`")
 
 
 def _verdict(finished: Pass) -> int:
-    """0 when the commit is in force and every server is well."""
+    """0 when the commit is in force, nothing waits for a word, and every server is well."""
     if finished.problems:
         return max(exit_code(problem) for problem in finished.problems)
-    return 0 if all(status.state in WELL for status in finished.statuses) else NO
+    waits = finished.plan is not None and finished.plan.prune is not None
+    return 0 if not waits and all(status.state in WELL for status in finished.statuses) else NO
