@@ -20,6 +20,7 @@ import structlog
 
 from reconciler.core.actions import Pass
 from reconciler.errors import CatwalkError
+from reconciler.loop.faults import stack_of
 from reconciler.loop.ports import Reporter
 from reconciler.loop.store.leases import Leases, LeaseState, not_leading
 
@@ -202,6 +203,8 @@ class Leadership:
             if not self._silent:
                 log.warning("lease-unknown", code=error.problem.code, message=error.problem.message)
             self._silent = True
+        except Exception as error:  # noqa: BLE001  # The edge of the task: the lease runs out, the process stays.
+            log.error("lease-crashed", fault=type(error).__name__, stack=stack_of(error))
         else:
             self._silent = False
         self._stepping_aside = False

@@ -30,6 +30,7 @@ from reconciler.core.actions import (
     Uncordon,
     Update,
 )
+from reconciler.core.attempts import attempt_of
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
@@ -59,7 +60,7 @@ from reconciler.loop.ports import ServerSecrets
 from reconciler.loop.progress import Progress, ProgressEvent
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.signals import Signals
-from reconciler.loop.store.setbacks import Failure, failure_after, machine_of
+from reconciler.loop.store.setbacks import Failure, failure_after
 from tests.postgres import Cluster, cluster, programs
 
 EPOCH = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -355,7 +356,7 @@ class FakeMemory:
             self.apps.discard(outcome.action.app)
             self._forget_server(outcome.action.server)
             return
-        key = (outcome.action.server, machine_of(outcome.action))
+        key = (outcome.action.server, attempt_of(outcome.action).machine)
         failure = failure_after(outcome, self.failures.pop(key, None), self.clock.now())
         if failure is not None:
             self.failures[key] = failure

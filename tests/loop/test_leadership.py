@@ -240,6 +240,24 @@ async def test_a_database_that_does_not_answer_for_a_moment_costs_no_lead(leases
         assert lead.may_act()
 
 
+async def test_a_fault_of_ours_lets_the_lease_run_out_and_not_the_process(leases, monkeypatch):
+    monkeypatch.setattr(leadership, "RENEW_EVERY_S", 0.01)
+    seconds = Seconds()
+    async with leading(leases, elapsed=seconds) as lead:
+        crashed = anyio.Event()
+
+        async def crash(*_: object, **__: object) -> None:
+            crashed.set()
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(leases, "renew", crash)
+        await crashed.wait()
+        seconds.now += LEASE_S
+        assert not lead.may_act()
+        monkeypatch.undo()
+        await lead.led()
+
+
 async def test_a_pass_that_lost_the_lead_does_not_go_on_with_a_new_one(store, leases):
     lead = Leadership(leases, holder="up")
     await lead._step()

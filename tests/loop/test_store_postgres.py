@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from contextlib import closing
 from dataclasses import replace
 from urllib.parse import quote
@@ -43,7 +44,7 @@ async def test_a_url_as_hosting_companies_hand_it_out_is_taken(postgres, name, t
 async def refusal(url: str, tmp_path, world) -> EnvironmentFault:
     with pytest.raises(EnvironmentFault) as caught:
         await open_store(tmp_path, world.clock, url=url)
-    assert "canary" not in f"{caught.value}{caught.value.problem}"
+    assert "canary" not in f"{caught.value.problem}{''.join(traceback.format_exception(caught.value))}"
     return caught.value
 
 

@@ -7,10 +7,11 @@ from typing import Final
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from reconciler.core.actions import DestroyApp, Outcome
+from reconciler.core.attempts import attempt_of
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.setbacks import Setback
 from reconciler.loop.store.documents import from_document, to_document
-from reconciler.loop.store.setbacks import DONE, Failure, failure_after, machine_of
+from reconciler.loop.store.setbacks import DONE, Failure, failure_after
 from reconciler.loop.store.tables import confirmed_prunes, good_servers, holds, setbacks
 from reconciler.loop.store.times import time_text
 
@@ -27,7 +28,7 @@ def note_outcome(connection: Connection, outcome: Outcome, now: datetime) -> Non
         for table in (setbacks, good_servers, holds):
             connection.execute(delete(table).where(table.c.server == server))
         return
-    key = (setbacks.c.server == server) & (setbacks.c.machine == machine_of(outcome.action))
+    key = (setbacks.c.server == server) & (setbacks.c.machine == attempt_of(outcome.action).machine)
     row = connection.execute(select(setbacks.c.kind, setbacks.c.document).where(key)).one_or_none()
     known = None if row is None else Failure(setback=from_document(Setback, row.document), kind=row.kind)
     after = failure_after(outcome, known, now)

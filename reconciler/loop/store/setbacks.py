@@ -8,18 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from reconciler.core.actions import (
-    Action,
-    Cordon,
-    Create,
-    Destroy,
-    DestroyApp,
-    Outcome,
-    Start,
-    Stop,
-    Uncordon,
-    Update,
-)
+from reconciler.core.actions import Action, Create, Destroy, DestroyApp, Outcome, Update
+from reconciler.core.attempts import attempt_of
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import OutcomeKind
 
@@ -37,17 +27,6 @@ class Failure:
     """The class name of the action."""
 
 
-def machine_of(action: Action) -> str:
-    """The machine that an action concerns: its name where it brings a configuration, else its id; empty for an app."""
-    match action:
-        case Create() | Update():
-            return action.machine.name
-        case Start() | Stop() | Cordon() | Uncordon() | Destroy():
-            return action.machine_id
-        case _:
-            return ""
-
-
 def wait_s(attempts: int) -> float:
     """How long to wait after that many failures in a row: 5, 10, 20 … 600 seconds."""
     doublings = min(attempts - 1, 20)
@@ -59,20 +38,20 @@ def failure_after(outcome: Outcome, known: Failure | None, now: datetime) -> Fai
 
     Args:
         outcome: what came of the action.
-        known: what was remembered for the same server and machine before.
+        known: what was remembered for the same server and machine before, as `attempt_of` names them.
         now: when the action ended.
     """
     if outcome.kind in DONE:
         return None if known is None or _clears(outcome.action, known) else known
     if outcome.kind is not OutcomeKind.FAILED:
         return known
-    digest, kind = _digest(outcome.action), type(outcome.action).__name__
-    again = known is not None and (known.setback.digest, known.kind) == (digest, kind)
+    attempt, kind = attempt_of(outcome.action), type(outcome.action).__name__
+    again = known is not None and (known.setback.digest, known.kind) == (attempt.digest, kind)
     attempts = known.setback.attempts + 1 if known is not None and again else 1
     setback = Setback(
         server=outcome.action.server,
-        machine=machine_of(outcome.action),
-        digest=digest,
+        machine=attempt.machine,
+        digest=attempt.digest,
         code=outcome.problem.code if outcome.problem else "failed",
         attempts=attempts,
         not_before=now + timedelta(seconds=wait_s(attempts)),
@@ -80,10 +59,6 @@ def failure_after(outcome: Outcome, known: Failure | None, now: datetime) -> Fai
         problem=outcome.problem,
     )
     return Failure(setback=setback, kind=kind)
-
-
-def _digest(action: Action) -> str:
-    return action.machine.digest if isinstance(action, Create | Update) else ""
 
 
 def _clears(action: Action, known: Failure) -> bool:
