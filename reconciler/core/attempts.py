@@ -7,7 +7,7 @@ An order that brings no configuration counts for the machine alone, an action on
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Final, assert_never
 
 from reconciler.core.actions import (
     Action,
@@ -23,6 +23,7 @@ from reconciler.core.actions import (
     Uncordon,
     Update,
 )
+from reconciler.core.parts import Wait
 from reconciler.core.setbacks import Setback
 
 
@@ -32,6 +33,10 @@ class Attempt:
 
     machine: str = ""
     digest: str = ""
+
+
+THE_APP: Final = Attempt()
+"""What concerns the app as a whole."""
 
 
 def attempt_of(action: Action) -> Attempt:
@@ -44,7 +49,7 @@ def attempt_of(action: Action) -> Attempt:
         case Start() | Stop():
             return Attempt(machine=action.machine_id)
         case CreateApp() | AllocateAddress() | SetSecrets() | DestroyApp():
-            return Attempt()
+            return THE_APP
         case _:
             assert_never(action)
 
@@ -64,3 +69,11 @@ def waiting_words(setback: Setback) -> str:
     """Until when, and why, in words."""
     times = "once" if setback.attempts == 1 else f"{setback.attempts} times"
     return f"{setback.not_before:%H:%M:%S} UTC, because it failed {times}, last with {setback.code}"
+
+
+def wait_for(attempt: Attempt, setbacks: Sequence[Setback], now: datetime | None) -> Wait | None:
+    """What an attempt waits for because it failed before; nothing if its time has come."""
+    found = setback_of(attempt, setbacks) if setbacks else None
+    if found is None or not still_waiting(found, now):
+        return None
+    return Wait(until=waiting_words(found), not_before=found.not_before)

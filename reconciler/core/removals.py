@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.core.actions import DestroyApp, Held, PruneRequest
-from reconciler.core.attempts import attempt_of, setback_of, still_waiting, waiting_words
+from reconciler.core.attempts import attempt_of, wait_for
 from reconciler.core.parts import Circumstances, Part, Rotation, Wait, joined
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.retiring import retire
@@ -101,14 +101,12 @@ def _remove(found: Leaving, dependents: Sequence[str], around: Circumstances) ->
         held = Held(
             server=found.server, summary=f"app {found.app} kept", reason="it holds a machine that is not Catwalk's"
         )
-        gone = joined(retire(machine, _REASON, around, Rotation()) for machine in found.machines)
-        return joined((gone, Part(held=(held,))))
+        emptied = joined(retire(machine, _REASON, around, Rotation()) for machine in found.machines)
+        return joined((emptied, Part(held=(held,))))
     destroy = DestroyApp(server=found.server, app=found.app, reason=_REASON)
     if dependents:
-        wait = Wait(until=f"{', '.join(dependents)} no longer depends on it", awaits=dependents[0])
-        return Part(deferred=(wait.on(destroy),))
+        gone = Wait(until=f"{', '.join(dependents)} no longer depends on it", awaits=dependents[0])
+        return Part(deferred=(gone.on(destroy),))
     mine = [setback for setback in around.setbacks if setback.server == found.server]
-    setback = setback_of(attempt_of(destroy), mine)
-    if setback is not None and still_waiting(setback, around.now):
-        return Part(deferred=(Wait(until=waiting_words(setback), not_before=setback.not_before).on(destroy),))
-    return Part((destroy,))
+    wait = wait_for(attempt_of(destroy), mine, around.now)
+    return Part((destroy,)) if wait is None else Part(deferred=(wait.on(destroy),))

@@ -8,7 +8,7 @@ machines are put to sleep by Fly, which alone sees the calls that arrive meanwhi
 from collections.abc import Iterator
 
 from reconciler.core.actions import Action, Cordon, Destroy, Held, Stop
-from reconciler.core.attempts import attempt_of, setback_of, still_waiting, waiting_words
+from reconciler.core.attempts import attempt_of, wait_for
 from reconciler.core.machine_health import AWAKE
 from reconciler.core.parts import Circumstances, Part, Rotation, Wait
 from reconciler.core.types import MachineState, ObservedMachine
@@ -18,15 +18,13 @@ def retire(machine: ObservedMachine, reason: str, around: Circumstances, rotatio
     """Lets a machine of ours go now, or says why not."""
     if not around.complete:
         return Part(held=(held_by_view(machine),))
-    destroy = destruction(machine, reason)
-    found = setback_of(attempt_of(destroy), around.setbacks) if around.setbacks else None
-    if found is not None and still_waiting(found, around.now):
-        return Part(deferred=(Wait(until=waiting_words(found), not_before=found.not_before).on(destroy),))
+    actions = (*_leave(machine, reason), destruction(machine, reason))
+    waits = (wait_for(attempt_of(action), around.setbacks, around.now) for action in actions)
+    if wait := next((found for found in waits if found is not None), None):
+        return Part(deferred=(wait.on(actions[-1]),))
     if not rotation.let_go(machine):
-        return Part(deferred=(Wait(until="another machine serves", awaits=machine.server).on(destroy),))
-    if not machine.host_ok:
-        return Part((destroy,), held=(_held_by_host(machine),))
-    return Part((*_leave(machine, reason), destroy))
+        return Part(deferred=(Wait(until="another machine serves", awaits=machine.server).on(actions[-1]),))
+    return Part(actions, held=() if machine.host_ok else (_held_by_host(machine),))
 
 
 def retire_later(machine: ObservedMachine, reason: str, around: Circumstances, wait: Wait) -> Part:
@@ -44,8 +42,8 @@ def destruction(machine: ObservedMachine, reason: str) -> Destroy:
 
 
 def _leave(machine: ObservedMachine, reason: str) -> Iterator[Action]:
-    if machine.state not in AWAKE:
-        return
+    if machine.state not in AWAKE or not machine.host_ok:
+        return  # A silent host carries out nothing but the destroy.
     if not machine.cordoned:
         yield Cordon(
             server=machine.server,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from reconciler.core.actions import Create, Update
-from reconciler.core.attempts import Attempt, attempt_of, setback_of, still_waiting, waiting_words
+from reconciler.core.attempts import THE_APP, attempt_of, setback_of, still_waiting, wait_for, waiting_words
 from reconciler.core.changing import Change
 from reconciler.core.parts import Circumstances, Wait
 from reconciler.core.setbacks import CAPACITY_CODES, QUOTA_CODES, Setback
@@ -24,7 +24,7 @@ def permits(
     standing: Standing, changes: Sequence[Change], around: Circumstances
 ) -> Iterator[tuple[Change, Wait | None]]:
     """Every change with what it waits for; with nothing it may happen now."""
-    whole = _whole_server(around)
+    whole = around.dependency or wait_for(THE_APP, around.setbacks, around.now)
     room = (AT_ONCE if standing.well else 1) - len(standing.unwell)
     ahead = next((slot.current.name for slot in standing.unwell if slot.current is not None), "")
     for change in changes:
@@ -41,17 +41,6 @@ def permits(
             room, ahead = room - 1, ahead or change.action.machine.name
         else:
             yield change, Wait(until=f"machine {ahead} is healthy", awaits=standing.server.spec.name)
-
-
-def _whole_server(around: Circumstances) -> Wait | None:
-    if around.dependency is not None:
-        return around.dependency
-    if not around.setbacks:
-        return None
-    found = setback_of(Attempt(), around.setbacks)
-    if found is None or not still_waiting(found, around.now):
-        return None
-    return Wait(until=waiting_words(found), not_before=found.not_before)
 
 
 def _unseen(slot: Slot, around: Circumstances) -> Wait | None:

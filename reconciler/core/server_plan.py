@@ -19,6 +19,7 @@ from reconciler.core.actions import (
     Uncordon,
     Update,
 )
+from reconciler.core.attempts import THE_APP, wait_for
 from reconciler.core.changing import Change, change_of
 from reconciler.core.digests import machine_digest
 from reconciler.core.machine_health import passing
@@ -100,9 +101,11 @@ def _retire_replaced(slot: Slot, standing: Standing, around: Circumstances, rota
     """Older machines of a slot whose wanted one exists: they go when it is well."""
     if slot.current is None or not slot.others or slot.silent:
         return Part()
-    if slot.number in standing.well:
+    # What prepares the app comes before it in the stage, and waits where it failed.
+    wait = wait_for(THE_APP, around.setbacks, around.now)
+    if slot.number in standing.well and wait is None:
         return joined(retire(machine, _REPLACED, around, rotation) for machine in slot.others)
-    wait = Wait(until=f"machine {slot.current.name} is healthy", awaits=standing.server.spec.name)
+    wait = wait or Wait(until=f"machine {slot.current.name} is healthy", awaits=standing.server.spec.name)
     return joined(retire_later(machine, _REPLACED, around, wait) for machine in slot.others)
 
 

@@ -8,9 +8,9 @@ crashed is left to its restart policy and to the verdict.
 from collections.abc import Collection, Iterator
 
 from reconciler.core.actions import Action, Start, Uncordon
-from reconciler.core.attempts import attempt_of, setback_of, still_waiting, waiting_words
+from reconciler.core.attempts import attempt_of, wait_for
 from reconciler.core.machine_health import AWAKE, WAKEABLE, crashed, passing
-from reconciler.core.parts import Circumstances, Part, Wait, joined
+from reconciler.core.parts import Circumstances, Part, joined
 from reconciler.core.standing import Standing
 from reconciler.core.types import MachineState, ObservedMachine
 
@@ -77,7 +77,5 @@ def _uncordon(machine: ObservedMachine, reason: str) -> Uncordon:
 
 
 def _unless_waiting(action: Action, around: Circumstances) -> Part:
-    found = setback_of(attempt_of(action), around.setbacks) if around.setbacks else None
-    if found is not None and still_waiting(found, around.now):
-        return Part(deferred=(Wait(until=waiting_words(found), not_before=found.not_before).on(action),))
-    return Part((action,))
+    wait = wait_for(attempt_of(action), around.setbacks, around.now)
+    return Part((action,)) if wait is None else Part(deferred=(wait.on(action),))

@@ -12,7 +12,7 @@ from functools import lru_cache
 from random import Random
 
 from reconciler.core.actions import Action, Cordon, Create, Destroy, DestroyApp, Plan, Stop, Update
-from reconciler.core.attempts import attempt_of
+from reconciler.core.attempts import attempt_of, wait_for
 from reconciler.core.machine_health import GONE, asleep
 from reconciler.core.plan import plan
 from reconciler.core.problems import Problem
@@ -183,6 +183,7 @@ def check_plan(snapshot: Snapshot, made: Plan) -> None:
     _check_budget(snapshot, made)
     _check_rollout(snapshot, made)
     _check_departures(snapshot, made)
+    _check_patience(snapshot, made)
 
 
 def check_order(snapshot: Snapshot, made: Plan) -> None:
@@ -228,6 +229,13 @@ def _check_rollout(snapshot: Snapshot, made: Plan) -> None:
         for other in server.spec.depends_on:
             if other in desired and not desired[other].spec.suspended:
                 assert len(_well(desired[other], snapshot)) == len(desired[other].machines)
+
+
+def _check_patience(snapshot: Snapshot, made: Plan) -> None:
+    """Nothing that failed is tried again before its time."""
+    for action in made.actions:
+        setbacks = [found for found in snapshot.setbacks if found.server == action.server]
+        assert wait_for(attempt_of(action), setbacks, snapshot.now) is None
 
 
 def _check_departures(snapshot: Snapshot, made: Plan) -> None:

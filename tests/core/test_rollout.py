@@ -286,3 +286,25 @@ def test_the_digest_of_a_plan_is_that_of_the_whole_change(world: World) -> None:
     waiting = planned(world, new, machines_of(world, old), setbacks=(failed,), now=world.now)
     larger = planned(world, server_of(world, "new", minimum=0, maximum=3), machines_of(world, old))
     assert first.digest == waiting.digest != larger.digest
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param("time-1", id="the destroy"), pytest.param("", id="the app"), pytest.param("old", id="the stop")],
+)
+def test_an_order_that_failed_keeps_what_follows_it_waiting(world: World, machine: str) -> None:
+    old, new = server_of(world, "old"), server_of(world, "new")
+    (before,) = machines_of(world, old, id="old")
+    failed = replace(setback(world, new, machine, "machine-leased"), digest="")
+    made = planned(world, new, [before, successor(world, new)], setbacks=(failed,), now=world.now)
+    assert not made.actions
+    assert [type(waiting.action) for waiting in made.deferred] == [Destroy]
+    assert made.next_attempt == failed.not_before
+
+
+def test_the_last_machine_that_serves_is_not_updated_in_place(world: World) -> None:
+    old, new = server_of(world, "old", minimum=1, maximum=2), server_of(world, "new", minimum=1, maximum=2)
+    first, second = machines_of(world, old)
+    full = setback(world, new, f"time-1-{new.machines[0].digest[:8]}", "region-full")
+    made = planned(world, new, [first, replace(second, checks=SICK)], setbacks=(full,), now=world.now)
+    assert first.id not in {getattr(action, "machine_id", "") for action in made.actions}
