@@ -33,6 +33,11 @@ class ClientResponseHead:
             return self.headers
         return [*self.headers, (b"content-length", b"%d" % size)]
 
+    def for_changed_body(self, size: int) -> list[tuple[bytes, bytes]]:
+        """The headers for a body that is no longer the upstream's."""
+        kept = [header for header in self.headers if header[0] != b"content-length"]
+        return kept if self.status == 204 else [*kept, (b"content-length", b"%d" % size)]
+
 
 def answer_head(forward: Forward, head: ResponseHead, sealer: CapsuleSealer) -> ClientResponseHead:
     """Translate a response head.

@@ -1,14 +1,14 @@
 """From the head of a request to what happens with it: a value, without any I/O.
 
-Everything that can be decided before the body is decided here: host, origin, server, method, session, sizes, headers.
-Authentication and tool policy belong between the session and the headers, and read `ClientHeaders` as the rest does.
-A decision depends on the head, the settings and the route table alone, so that it can be remembered for as long as
-`RouteTable.generation` stays the same. Nothing that depends on the body may be decided here.
+Everything that can be decided before the body is decided here: host, origin, caller, server, method, session, sizes,
+headers. A decision depends on the head, the settings, the rules of access and the route table alone, so that it can be
+remembered for as long as `RequestRules.generation` stays the same. Nothing that depends on the body is decided here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.access import Grant
 from gateway.admission import Admission
 from gateway.headers import PIN_HEADER, SESSION_HEADER, ClientHeaders, read_client_headers
 from gateway.problems import Problem, ProblemKind, Refused, SessionNotFound, refusal
@@ -44,6 +44,8 @@ class Forward:
     headers: Sequence[tuple[bytes, bytes]]
     content_length: int | None
     """The size of the body, or None when the client sends it in chunks."""
+    grant: Grant
+    """Who calls, and what they may use."""
     has_sessions: bool
     """Whether the client speaks a revision with sessions: only then may a session id go either way."""
     session: PinnedSession | None
@@ -80,6 +82,11 @@ class RequestRules:
         self._sealer = sealer
         self._admission = Admission(settings)
 
+    @property
+    def generation(self) -> tuple[int, int]:
+        """Changes whenever a decision could come out differently."""
+        return self._routes.generation, self._settings.access.generation
+
     def decide(self, head: ClientHead) -> Forward:
         """What to do with a request, from its head.
 
@@ -89,7 +96,7 @@ class RequestRules:
         """
         read = read_client_headers(head.headers, self._settings)
         self._admission.check(host=read.single.get(b"host"), origin=read.single.get(b"origin"))
-        upstream = self._find(head.path)
+        upstream, grant = self._find(head.path, read.single.get(b"authorization"))
         _check_method(head.method)
         content_length = self._check_body_size(head.method, read)
         has_sessions = read.version is None or read.version in _LEGACY_VERSIONS
@@ -100,21 +107,24 @@ class RequestRules:
             method=head.method,
             headers=[*read.upstream, *_session_headers(session)],
             content_length=content_length,
+            grant=grant,
             has_sessions=has_sessions,
             session=session,
             capsule=capsule,
         )
 
-    def _find(self, path: bytes) -> Upstream:
+    def _find(self, path: bytes, authorization: bytes | None) -> tuple[Upstream, Grant]:
+        """The caller is asked for first, so that a stranger does not learn which servers exist."""
         name = server_name(path)
+        grant = self._settings.access.admit(authorization, name)
         upstream = self._routes.find(name)
-        if upstream is None:
+        if upstream is None or grant is None:
             raise refusal(
                 ProblemKind.UNKNOWN_SERVER,
                 f"This gateway has no server called {name!r}.",
                 hint="Compare the name with the manifest; a new server appears when its commit has been applied.",
             )
-        return upstream
+        return upstream, grant
 
     def _check_body_size(self, method: str, read: ClientHeaders) -> int | None:
         length = _content_length(read)

@@ -5,22 +5,27 @@ rest of the body; wait a moment for a small and whole answer; otherwise pass pie
 connection is watched. Whatever ends it early (the client leaves, the server stops, a fault) closes the upstream's
 connection, which is how an upstream learns that nobody waits any more.
 
-Checks of the body (headers against body, tool policy) belong in `_carry`, between the first piece and the opening of
-the exchange: nothing has been sent upstream at that point, and a whole small body is at hand.
+A body that a tool policy has to judge is read as a whole before anything is sent upstream; any other streams. An answer
+that has to be changed (a list under a policy) is read as a whole before anything is sent on.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from gateway.answers import ClientResponseHead, answer_head, explain
+from gateway.calls import NO_BODY, UNREAD, Call, read_call
 from gateway.client import Client, ClientGone
 from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
 from gateway.edge.plans import PlanMemory
 from gateway.edge.protocol import Edge
 from gateway.edge.writing import ResponseHeads
+from gateway.policy import LIST, UnreadableList, check, filter_tools
 from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, internal_fault, refusal, session_not_found
 from gateway.relay import (
     BufferedResponse,
@@ -30,6 +35,7 @@ from gateway.relay import (
     Relay,
     RelayFault,
     RequestHead,
+    UpstreamBroken,
     UpstreamUnreachable,
 )
 from gateway.relay.wire import encode_chunk
@@ -40,19 +46,31 @@ from gateway.settings import GatewaySettings
 _log = structlog.get_logger("gateway")
 
 
+_MAX_LIST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is here of a request's body before anything is sent upstream."""
+
+    first: bytes
+    more: bool
+    """Whether the rest is still to come and will be passed on as it comes."""
+    call: Call
+
+
 class ServerEndpoint:
     """The data path of one gateway."""
 
     def __init__(self, settings: GatewaySettings, routes: RouteTable, relay: Relay) -> None:
         self._settings = settings
         self._relay = relay
-        self._routes = routes
         self._sealer = CapsuleSealer(settings.session_key)
         self._rules = RequestRules(settings, routes, self._sealer)
 
     def edge(self) -> Edge:
         """The same data path for the connections themselves, by the same rules and over the same relay."""
-        plans = PlanMemory(self._rules.decide, lambda: self._routes.generation)
+        plans = PlanMemory(self._rules.decide, lambda: self._rules.generation)
         return Edge(relay=self._relay, plans=plans, heads=ResponseHeads(self._sealer))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,28 +94,66 @@ class ServerEndpoint:
 
     async def _carry(self, forward: Forward, client: Client) -> None:
         try:
-            first, more = b"", False
-            if forward.method == "POST":
-                first, more = await client.next_piece(self._settings.body_timeout_s)
-                self._check_size(len(first))
-            await self._exchange(forward, client, first, more=more)
+            request = await self._read(forward, client)
+            answer = check(forward.grant.tools, request.call, request.first, is_modern=not forward.has_sessions)
+            if answer is not None:
+                await client.answer(answer)
+            else:
+                await self._exchange(forward, client, request)
         except RelayFault as fault:
             await self._report(forward, client, fault)
 
-    async def _exchange(self, forward: Forward, client: Client, first: bytes, *, more: bool) -> None:
+    async def _read(self, forward: Forward, client: Client) -> Request:
+        """The body, as a whole where it has to be judged."""
+        if forward.method != "POST":
+            return Request(first=b"", more=False, call=NO_BODY)
+        first, more = await client.next_piece(self._settings.body_timeout_s)
+        self._check_size(len(first))
+        if more and forward.grant.tools is not None:
+            first, more = await self._read_rest(client, first), False
+        return Request(first=first, more=more, call=UNREAD if more else read_call(first))
+
+    async def _read_rest(self, client: Client, first: bytes) -> bytes:
+        pieces, size, more = [first], len(first), True
+        while more:
+            piece, more = await client.next_piece(self._settings.body_timeout_s)
+            pieces.append(piece)
+            size += len(piece)
+            self._check_size(size)
+        return b"".join(pieces)
+
+    async def _exchange(self, forward: Forward, client: Client, request: Request) -> None:
         response = BufferedResponse(self._settings.relay)
-        exchange = await self._open(forward, response, first, more=more)
+        exchange = await self._open(forward, response, request.first, more=request.more)
         try:
-            if more:
-                await self._send_rest(client, exchange, len(first))
+            if request.more:
+                await self._send_rest(client, exchange, len(request.first))
             else:
                 exchange.complete_request()
-            if await response.completes_within(self._settings.patience_s):
+            if request.call.method == LIST and forward.grant.tools is not None:
+                await self._answer_filtered(forward, client, response, exchange)
+            elif await response.completes_within(self._settings.patience_s):
                 await self._answer_whole(forward, client, response)
             else:
                 await self._answer_watched(forward, client, response, exchange)
         finally:
             exchange.abort()
+
+    async def _answer_filtered(
+        self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
+    ) -> None:
+        async with _watched(client, exchange):
+            upstream_head = await response.head()
+            body = await response.read_whole(_MAX_LIST_BYTES)
+        head = answer_head(forward, upstream_head, self._sealer)
+        assert forward.grant.tools is not None
+        if upstream_head.status == 200:
+            try:
+                body = filter_tools(forward.grant.tools, body, is_event_stream=upstream_head.is_event_stream)
+            except UnreadableList as error:
+                raise UpstreamBroken(f"its list of tools cannot be read: {error}") from error
+        await client.start(head.status, head.for_changed_body(len(body)))
+        await client.write(body, more=False)
 
     async def _open(self, forward: Forward, response: BufferedResponse, first: bytes, *, more: bool) -> Exchange:
         chunked = forward.content_length is None and more
@@ -130,18 +186,9 @@ class ServerEndpoint:
     async def _answer_watched(
         self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
     ) -> None:
-        failure: RelayFault | SessionNotFound | None = None
-        async with asyncio.TaskGroup() as group:
-            watch = group.create_task(_abort_when_left(client, exchange))
-            try:
-                head = answer_head(forward, await response.head(), self._sealer)
-                await _copy(head, client, response)
-            except (RelayFault, SessionNotFound) as error:
-                failure = error
-            finally:
-                watch.cancel()
-        if failure is not None:
-            raise failure
+        async with _watched(client, exchange):
+            head = answer_head(forward, await response.head(), self._sealer)
+            await _copy(head, client, response)
 
     async def _report(self, forward: Forward, client: Client, fault: RelayFault) -> None:
         """Tell the client if it can still be told. Otherwise its answer stays visibly incomplete: the server closes
@@ -170,6 +217,22 @@ async def _copy(head: ClientResponseHead, client: Client, response: BufferedResp
     while piece := await response.read():
         await client.write(piece, more=True)
     await client.write(b"", more=False)
+
+
+@asynccontextmanager
+async def _watched(client: Client, exchange: Exchange) -> AsyncGenerator[None, None]:
+    """End the exchange if the client leaves meanwhile."""
+    failure: RelayFault | SessionNotFound | None = None
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(_abort_when_left(client, exchange))
+        try:
+            yield
+        except (RelayFault, SessionNotFound) as error:
+            failure = error
+        finally:
+            watch.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _abort_when_left(client: Client, exchange: Exchange) -> None:

@@ -32,7 +32,7 @@ _TO_UPSTREAM = frozenset(
     }
 )
 _PARAMETER_PREFIX = b"mcp-param-"
-_SINGLE = frozenset({b"host", b"origin", b"content-length", b"transfer-encoding", SESSION_HEADER})
+_SINGLE = frozenset({b"host", b"origin", b"authorization", b"content-length", b"transfer-encoding", SESSION_HEADER})
 
 _TO_CLIENT = frozenset(
     {b"content-type", b"content-length", b"cache-control", b"allow", b"retry-after", b"x-accel-buffering"}
@@ -71,7 +71,7 @@ def read_client_headers(headers: Sequence[tuple[bytes, bytes]], settings: Gatewa
             read.upstream.append((name, value))
             if name == VERSION_HEADER:
                 read.version = value
-        elif name in _SINGLE:
+        if name in _SINGLE:
             _keep_single(read, name, value)
     if size > settings.max_head_bytes or len(headers) > settings.max_headers:
         raise refusal(

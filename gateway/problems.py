@@ -33,6 +33,7 @@ class ProblemKind(Enum):
     UNKNOWN_SERVER = ("unknown-server", 404, "There is no server of this name")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The HTTP method is not allowed here")
     AMBIGUOUS_REQUEST = ("ambiguous-request", 400, "The request can be read in two ways")
+    UNAUTHENTICATED = ("unauthenticated", 401, "The gateway does not know who is calling")
     HOST_NOT_ALLOWED = ("host-not-allowed", 421, "The Host header names a host that this gateway does not serve")
     ORIGIN_NOT_ALLOWED = ("origin-not-allowed", 403, "Web pages of this origin may not use the gateway")
     HEAD_TOO_LARGE = ("head-too-large", 431, "The request headers are too large")

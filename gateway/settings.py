@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from gateway.access import Access, OpenAccess
 from gateway.relay.limits import RelayLimits
 
 
@@ -18,6 +19,8 @@ class GatewaySettings:
     `gateway.example.com:*` (with any port or none), `[::1]:*`, or `*` for anything."""
     allowed_origins: tuple[str, ...] = ()
     """What an `Origin` header may say: `https://app.example.com`, `http://app.example.com:*`, or `*`."""
+    access: Access = field(default_factory=OpenAccess)
+    """Who may use what."""
     max_body_bytes: int = 16 * 1024 * 1024
     max_head_bytes: int = 32 * 1024
     max_headers: int = 128

@@ -5,6 +5,7 @@ goes upstream are looked up by the bytes that came in. A plan is void as soon as
 depends on a body is in it, and only heads that were accepted have one: a refusal is decided and told by ASGI.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,7 +27,9 @@ class Plan:
     opening: bytes
     """The head that goes upstream."""
     body_size: int
-    generation: int
+    generation: tuple[int, int]
+    expires_at_s: float | None
+    """When the caller's credential runs out (Unix seconds)."""
 
 
 class PlanMemory:
@@ -34,7 +37,7 @@ class PlanMemory:
 
     __slots__ = ("_by_block", "_decide", "_generation")
 
-    def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], int]) -> None:
+    def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], tuple[int, int]]) -> None:
         self._decide = decide
         self._generation = generation
         self._by_block: dict[bytes, Plan] = {}
@@ -42,7 +45,7 @@ class PlanMemory:
     def find(self, block: bytes) -> Plan | None:
         """The plan for a head, or None where the edge has nothing to do with it."""
         plan = self._by_block.get(block)
-        if plan is not None and plan.generation == self._generation():
+        if plan is not None and plan.generation == self._generation() and not _has_expired(plan):
             return plan
         return self._make(block)
 
@@ -68,4 +71,9 @@ class PlanMemory:
             opening=forward.request_head(forward.content_length).encode(),
             body_size=forward.content_length or 0,
             generation=generation,
+            expires_at_s=forward.grant.expires_at_s,
         )
+
+
+def _has_expired(plan: Plan) -> bool:
+    return plan.expires_at_s is not None and plan.expires_at_s <= time.time()

@@ -14,10 +14,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.calls import NO_BODY, read_call
 from gateway.edge.exchange import EdgeCall
 from gateway.edge.heads import MAX_BLOCK_BYTES
 from gateway.edge.plans import Plan, PlanMemory
 from gateway.edge.writing import ResponseHeads, encode_headers
+from gateway.policy import is_decided
 from gateway.relay import Exchange, Relay
 from gateway.relay.known import HEAD_END
 
@@ -28,16 +30,6 @@ _MAX_BODY_BYTES = 64 * 1024
 _MAX_WAITING_BYTES = 256 * 1024
 _BODY_PATIENCE_S = 1.0
 """How long the rest of a small body may take; then uvicorn waits for it, under the limits of the ASGI path."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """What all connections of one gateway share."""
-
-    relay: Relay
-    plans: PlanMemory
-    heads: ResponseHeads
-    head_ends: "HeadEnds" = field(default_factory=lambda: HeadEnds())
 
 
 class HeadEnds:
@@ -54,6 +46,16 @@ class HeadEnds:
         if headers is not self._headers:
             self._headers, self._encoded = headers, encode_headers(headers) + b"\r\n"
         return self._encoded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """What all connections of one gateway share."""
+
+    relay: Relay
+    plans: PlanMemory
+    heads: ResponseHeads
+    head_ends: HeadEnds = field(default_factory=HeadEnds)
 
 
 def edge_protocol(edge: Edge) -> type[asyncio.Protocol]:
@@ -129,6 +131,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _begin(self, plan: Plan, request: bytes) -> bool:
         body = request[len(request) - plan.body_size :]
+        asked = read_call(body) if plan.body_size else NO_BODY
+        if not is_decided(plan.forward.grant.tools, asked):
+            return False
         call = EdgeCall(plan, self, self.shared.heads)
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
         if exchange is None:

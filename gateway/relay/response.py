@@ -8,7 +8,7 @@ upstream is not read while more than the high-water mark lies here.
 import asyncio
 
 from gateway.relay.exchange import ReadFlow
-from gateway.relay.faults import RelayFault
+from gateway.relay.faults import RelayFault, UpstreamBroken
 from gateway.relay.limits import RelayLimits
 from gateway.relay.wire import ResponseHead
 
@@ -121,6 +121,22 @@ class BufferedResponse:
                 raise self._fault
             await self._wait()
         return self._take()
+
+    async def read_whole(self, limit_bytes: int) -> bytes:
+        """The whole body, for an answer that cannot be passed on piece by piece.
+
+        Raises:
+            RelayFault: the answer broke off, or is larger than the limit.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        self._eager = True
+        while piece := await self.read():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit_bytes:
+                raise UpstreamBroken(f"its answer is larger than {limit_bytes} bytes")
+        return b"".join(pieces)
 
     def _take(self) -> bytes:
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

@@ -4,12 +4,13 @@ An nginx with one worker answers from memory ("direct"). Before it stand, in tur
 nginx as a plain proxy with a keep-alive pool, the gateway as it is served, and the gateway held to its ASGI path. `wrk`
 keeps 16 connections busy (closed loop), so that no Python stands in the load generator's way; medians over the rounds.
 The second part sends 500 calls a second at fixed times and compares when the answers came (what a hop adds).
-Every target answers the same bytes to the same `tools/call`. The gateway's process time is the figure that depends
-least on what else the machine does.
+Every target answers the same bytes to the same `tools/call`; the gateway checks a token, one of 21, and tool patterns.
+A target's processor time is the figure that depends least on what else the machine does.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import multiprocessing
 import shutil
@@ -28,6 +29,7 @@ import psutil
 import uvicorn
 import uvloop
 
+from gateway.access import TokenAccess, TokenRule
 from gateway.app import Readiness, create_app
 from gateway.routing import RouteTable, Upstream
 from gateway.settings import GatewaySettings
@@ -125,10 +127,23 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
+TOKEN = "a-token-of-some-length-0123456789"
+RULES = [
+    TokenRule(name=f"other-{number}", sha256=hashlib.sha256(b"%d" % number).hexdigest(), servers={"*": ["*"]})
+    for number in range(20)
+]
+RULES.append(
+    TokenRule(
+        name="caller", sha256=hashlib.sha256(TOKEN.encode()).hexdigest(), servers={"ec*": ["get_*", "list_*", "ec?o"]}
+    )
+)
+
+
 def serve_gateway(ready: Connection, upstream_port: int, edge: bool) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     route = Upstream(server="echo", app="echo", host="127.0.0.1", port=upstream_port, authority="echo.flycast")
-    app = create_app(GatewaySettings(session_key=b"k" * 32), RouteTable([route]), lambda: Readiness(is_ready=True))
+    settings = GatewaySettings(session_key=b"k" * 32, access=TokenAccess(RULES))
+    app = create_app(settings, RouteTable([route]), lambda: Readiness(is_ready=True))
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -152,7 +167,8 @@ def gateway(name: str, upstream_port: int, *, edge: bool) -> Iterator[Target]:
     process.start()
     try:
         url = f"http://127.0.0.1:{here.recv()}/servers/echo/mcp"
-        yield Target(name=name, url=url, process=psutil.Process(process.pid))
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        yield Target(name=name, url=url, process=psutil.Process(process.pid), headers=headers)
     finally:
         process.kill()
         process.join()

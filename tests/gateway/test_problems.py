@@ -10,6 +10,7 @@ from litestar import get
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath
 
+from gateway.access import OpenAccess, TokenAccess
 from gateway.problems import ProblemKind, code_of_status
 from gateway.relay import RelayLimits
 from tests.gateway.conftest import gateway_to, read_body, reply, scripted, serve
@@ -56,6 +57,7 @@ HTTP_SCENARIOS = {
     ProblemKind.UNKNOWN_SERVER: "POST /servers/other/mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n",
     ProblemKind.METHOD_NOT_ALLOWED: "PUT /servers/time/mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n",
     ProblemKind.AMBIGUOUS_REQUEST: REQUEST_LINE + "mcp-session-id: a\r\nmcp-session-id: b\r\n\r\n",
+    ProblemKind.UNAUTHENTICATED: REQUEST_LINE + "content-length: 0\r\n\r\n",
     ProblemKind.HOST_NOT_ALLOWED: "POST /servers/time/mcp HTTP/1.1\r\nhost: evil.example.com\r\n\r\n",
     ProblemKind.ORIGIN_NOT_ALLOWED: REQUEST_LINE + "origin: https://evil.example.com\r\n\r\n",
     ProblemKind.HEAD_TOO_LARGE: REQUEST_LINE + f"x: {'a' * 40_000}\r\n\r\n",
@@ -88,10 +90,9 @@ def check(kind: ProblemKind, document: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.code) for kind in HTTP_SCENARIOS])
 async def test_an_error_outside_mcp_is_a_problem_document(kind):
-    async with (
-        serve(echo) as port,
-        gateway_to(port, handlers=[broken], ready=False, max_body_bytes=1000, body_timeout_s=0.1) as gateway,
-    ):
+    access = TokenAccess([]) if kind is ProblemKind.UNAUTHENTICATED else OpenAccess()
+    limits = {"max_body_bytes": 1000, "body_timeout_s": 0.1, "access": access}
+    async with serve(echo) as port, gateway_to(port, handlers=[broken], ready=False, **limits) as gateway:
         with anyio.fail_after(10):
             response = await raw(gateway.port, HTTP_SCENARIOS[kind])
     assert response.status_code == kind.status

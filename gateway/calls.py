@@ -1,0 +1,72 @@
+"""What a request body asks for: the method, and the tool, prompt or resource that it names.
+
+One full parse with the standard library's scanner, whose answer serves the tool policy, the metrics, the audit line and
+the memory of reads. The body itself goes upstream untouched, so another reader reads it too. A reader that takes keys
+without regard to case, or the first of two equal ones, could find another method or name in it than this one; whether
+that is possible is part of the answer (`is_clear`), and a policy refuses what is not clear.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import cast
+
+_TOP_KEYS = frozenset({"method", "params"})
+_PARAMS_KEYS = frozenset({"name", "uri"})
+_NAMED_BY_URI = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
+
+_Pairs = tuple[tuple[str, object], ...]
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One JSON-RPC message, as far as anybody but the server cares."""
+
+    method: str = ""
+    """Empty for a response, and for what could not be read."""
+    name: str = ""
+    """`params.name` or `params.uri`; empty where there is none."""
+    is_clear: bool = False
+    """Whether every reader of JSON finds this method and this name."""
+
+
+UNREAD = Call()
+"""Nothing is known: no JSON, a batch, or a body that was not read."""
+NO_BODY = Call(is_clear=True)
+
+
+def read_call(body: bytes) -> Call:
+    """The call in a body; `UNREAD` where it is not one JSON object. Never raises."""
+    try:
+        message: object = _DECODER.decode(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return UNREAD
+    if not isinstance(message, tuple):
+        return UNREAD
+    pairs = cast("_Pairs", message)
+    method, params = _value(pairs, "method"), _value(pairs, "params")
+    method = method if isinstance(method, str) else ""
+    inner = cast("_Pairs", params) if isinstance(params, tuple) else ()
+    name = _value(inner, "uri" if method in _NAMED_BY_URI else "name")
+    clear = _is_clear(pairs, _TOP_KEYS) and _is_clear(inner, _PARAMS_KEYS)
+    return Call(method, name if isinstance(name, str) else "", clear)
+
+
+def _value(pairs: _Pairs, key: str) -> object:
+    """The last one, as most readers have it."""
+    found: object = None
+    for name, value in pairs:
+        if name == key:
+            found = value
+    return found
+
+
+def _is_clear(pairs: _Pairs, keys: frozenset[str]) -> bool:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        folded = name.casefold()
+        if folded in keys:
+            if folded != name or folded in seen:
+                return False
+            seen.add(folded)
+    return True
