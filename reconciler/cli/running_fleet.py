@@ -22,6 +22,7 @@ from reconciler.cli.place import Endpoint, Place, make_state
 from reconciler.cli.ready import Announce, ReadyWatch
 from reconciler.cli.repository import open_source
 from reconciler.cli.serving import bind
+from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
 from reconciler.engine import Engine, EngineSettings, Timings, run_engine
 from reconciler.loop.progress import Progress
@@ -59,6 +60,7 @@ async def run_up(up: Up) -> None:
         make_state(up.place)
         idle_times = IdleTimes()
         async with AsyncExitStack() as opened:
+            await opened.enter_async_context(traces(up.environment))
             engine = await opened.enter_async_context(run_engine(_engine_settings(up, idle_times)))
             address = engine_address(engine.api_url, engine.token, engine.proxy_port)
             stage = _stage(up, address, f"http://{HOST}:{listener.getsockname()[1]}", started)

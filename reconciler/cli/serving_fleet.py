@@ -22,6 +22,7 @@ from reconciler.cli.reporting import running_reporter
 from reconciler.cli.repository import remote_source
 from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
 from reconciler.cli.serving import bind
+from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.settings import Settings
@@ -61,6 +62,7 @@ async def run_service(service: Service) -> None:
         source = remote_source(settings, place.state_dir, directory=service.directory)
         local_url = _local_url(service.host, listener.getsockname()[1])
         async with AsyncExitStack() as opened:
+            await opened.enter_async_context(traces(os.environ))
             reporter = await opened.enter_async_context(running_reporter(place, settings))
             stage = _stage(address, settings.public_url.rstrip("/") or local_url, started)
             request = Request(

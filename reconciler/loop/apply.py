@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from reconciler.core.action_words import KINDS
 from reconciler.core.actions import Action, Outcome, Plan
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.redact import Redactor
@@ -19,6 +20,7 @@ from reconciler.loop.faults import problems_of, stack_of
 from reconciler.loop.ports import Fleet, Memory, ServerSecrets
 from reconciler.loop.progress import ActionFinished, ActionStarted, Progress
 from reconciler.loop.signals import Signals
+from reconciler.loop.tracing import Step, span
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
@@ -92,10 +94,12 @@ class Applier:
     async def _apply_one(self, action: Action, order: Order) -> Outcome:
         self._progress.on_event(ActionStarted(action=action))
         secrets = order.secrets.get(action.server, {})
-        try:
-            outcome = await self._fleet.apply(action, secrets=secrets, revision=order.revision)
-        except Exception as error:  # noqa: BLE001  # One server's fault must not cancel the actions of the others.
-            outcome = _failed(action, error)
+        with span(Step.APPLY, server=action.server, action=KINDS[type(action)]) as told:
+            try:
+                outcome = await self._fleet.apply(action, secrets=secrets, revision=order.revision)
+            except Exception as error:  # noqa: BLE001  # One server's fault must not cancel the actions of the others.
+                outcome = _failed(action, error)
+            told.note(outcome=outcome.kind.value)
         return _redacted(outcome, Redactor(secrets.values()))
 
     async def _remember(self, number: int, outcome: Outcome) -> tuple[Problem, ...]:

@@ -21,6 +21,7 @@ from reconciler.loop.reading import DesiredReader
 from reconciler.loop.rollout import RollOut
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.signals import Signals
+from reconciler.loop.tracing import Step, span
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
@@ -61,10 +62,12 @@ class Reconciler:
             signals=signals or Signals(),
             expected_digest=expected_digest,
         )
-        await self._guard(draft, self._work(draft))
-        await self._guard(draft, self._record(draft))
-        await self._guard(draft, self._ports.reporter.report(draft.finish(self._ports.clock.now())))
-        finished = draft.finish(self._ports.clock.now())
+        with span(Step.PASS, trigger=trigger.value) as told:
+            await self._guard(draft, self._work(draft))
+            await self._guard(draft, self._record(draft))
+            await self._guard(draft, self._report(draft))
+            finished = draft.finish(self._ports.clock.now())
+            told.note(number=finished.number, settled=finished.settled, problems=len(finished.problems))
         self._ports.progress.on_event(PassFinished(finished=finished))
         return finished
 
@@ -103,9 +106,14 @@ class Reconciler:
         self._ports.progress.on_event(started)
         for gate in self._ports.gates:
             await gate.check()
-        draft.desired = await self._reader.read(draft.trigger, retry_held=draft.trigger is Trigger.COMMAND)
+        with span(Step.READ):
+            draft.desired = await self._reader.read(draft.trigger, retry_held=draft.trigger is Trigger.COMMAND)
         if draft.desired.accepted is not None:
             await self._roll_out.run(draft, draft.desired)
+
+    async def _report(self, draft: Draft) -> None:
+        with span(Step.REPORT):
+            await self._ports.reporter.report(draft.finish(self._ports.clock.now()))
 
     async def _record(self, draft: Draft) -> None:
         if draft.number:

@@ -24,6 +24,7 @@ from reconciler.loop.health import HealthWindow
 from reconciler.loop.progress import PlanMade
 from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
+from reconciler.loop.tracing import Step, span
 from reconciler.loop.verdicts import Scene, machines_by_app
 
 _IMPATIENT: Final = frozenset({Trigger.COMMAND, Trigger.COMMIT, Trigger.WEBHOOK})
@@ -55,16 +56,17 @@ class RollOut:
         Raises:
             CatwalkError: the fleet or the memory could not be read, or the plan is not the one that was agreed to.
         """
-        observation = await self._ports.fleet.observe()
+        observation = await self._observe()
         scene = Scene(desired=desired, observation=observation, previous=await self.health.last())
         for _ in range(MOST_STAGES):
             made = await self._next(draft, scene)
             self._agree(draft, made)
             draft.take(made)
             if await self._apply(draft, made, scene.desired):
-                scene = replace(scene, observation=await self._ports.fleet.observe())
+                scene = replace(scene, observation=await self._observe())
             await self._keep_good(draft, scene.desired)
-            watched = await self._watch(draft, made, scene)
+            with span(Step.WATCH):
+                watched = await self._watch(draft, made, scene)
             scene = watched.scene
             if not watched.go_on:
                 break
@@ -105,7 +107,21 @@ class RollOut:
             confirmed_apps=agreed,
             mute_machines=self.health.mute_machines,
         )
-        return await anyio.to_thread.run_sync(plan, snapshot)
+        with span(Step.PLAN) as told:
+            made = await anyio.to_thread.run_sync(plan, snapshot)
+            told.note(actions=len(made.actions), deferred=len(made.deferred), held=len(made.held))
+        return made
+
+    async def _observe(self) -> Observation:
+        """What exists now.
+
+        Raises:
+            CatwalkError: nothing could be read.
+        """
+        with span(Step.OBSERVE) as told:
+            observation = await self._ports.fleet.observe()
+            told.note(machines=len(observation.machines), complete=observation.complete)
+        return observation
 
     async def _next(self, draft: Draft, scene: Scene) -> Plan:
         """The plan of the next stage. A new commit and a command try at once what failed before them."""
@@ -186,7 +202,7 @@ class RollOut:
     async def _observe_again(self, scene: Scene) -> Observation:
         """One look that fails in the middle of the window is no news about the servers."""
         try:
-            return await self._ports.fleet.observe()
+            return await self._observe()
         except CatwalkError:
             return scene.observation
 

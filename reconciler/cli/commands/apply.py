@@ -19,6 +19,7 @@ from reconciler.cli.progress_json import JSONProgress
 from reconciler.cli.progress_text import TextProgress
 from reconciler.cli.reporting import open_reporter
 from reconciler.cli.repository import open_source
+from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
 from reconciler.core.actions import Pass
 from reconciler.core.problems import Problem
@@ -83,6 +84,7 @@ def _request(place: Place, settings: Settings, worktree: bool, progress: Progres
 
 async def _apply(request: Request, wish: Wish) -> Pass:
     async with AsyncExitStack() as opened:
+        await opened.enter_async_context(traces(os.environ))
         reporter = await opened.enter_async_context(open_reporter(request.place, request.settings))
         connected = await opened.enter_async_context(wired(replace(request, reporter=reporter)))
         if wish.prune:
