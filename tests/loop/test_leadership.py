@@ -387,3 +387,28 @@ async def test_a_worker_that_loses_the_lead_in_a_pass_begins_no_other_action(sto
     skipped = [outcome.detail for outcome in outcomes if outcome.kind is OutcomeKind.SKIPPED]
     assert len(world.fleet.applied) <= 2
     assert "this process does not lead the fleet any more" in skipped
+
+
+async def test_a_wish_ends_the_health_window_of_the_pass_that_runs(store, leases, world, monkeypatch):
+    monkeypatch.setattr(leadership, "RENEW_EVERY_S", 0.01)
+    lead = Leadership(leases, holder="up")
+
+    async def wait_for_news(event: anyio.Event, _timeout_s: float) -> bool:
+        await leases.ask("apply", wish_s=60)
+        await event.wait()
+        return True
+
+    world.ports = replace(world.ports, memory=store.fenced(lead), gates=(lead,), pause=wait_for_news)
+    world.restart()
+    world.fleet.boot_s = 10_000
+    world.commit("one", "time")
+    worker = worker_of(world, lead)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.run)
+            await lead.led()
+            while (await leases.acquire("apply", lease_s=60)).holder != "apply":
+                await anyio.wait_all_tasks_blocked()
+            worker.stop()
+    assert [outcome.kind for outcome in world.reporter.reported[0].outcomes] == [OutcomeKind.APPLIED] * 3
+    assert len(world.reporter.reported) == 1

@@ -10,6 +10,7 @@ from reconciler.core.actions import DestroyApp, Outcome
 from reconciler.core.attempts import attempt_of
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.setbacks import Setback
+from reconciler.loop.store.deletes import delete_rows
 from reconciler.loop.store.documents import from_document, to_document
 from reconciler.loop.store.setbacks import DONE, Failure, failure_after
 from reconciler.loop.store.tables import confirmed_prunes, good_servers, holds, setbacks
@@ -90,8 +91,7 @@ def write_hold(connection: Connection, hold: Hold) -> None:
 
 
 def delete_holds(connection: Connection, servers: Collection[str]) -> None:
-    for server in servers:
-        connection.execute(delete(holds).where(holds.c.server == server))
+    delete_rows(connection, holds.c.server, servers)
 
 
 def write_confirmation(connection: Connection, digest: str, now: datetime) -> None:
@@ -113,9 +113,8 @@ def _expiry(now: datetime) -> str:
 
 
 def _replace(connection: Connection, table: Table, changed: Mapping[str, str], known: Collection[str]) -> None:
-    """Puts documents in the place of those that stand there, by server. One by one: a pass changes few."""
-    for server in changed.keys() & set(known):
-        connection.execute(delete(table).where(table.c.server == server))
+    """Puts documents in the place of those that stand there, by server."""
+    delete_rows(connection, table.c.server, changed.keys() & set(known))
     if changed:
         rows = [{"server": server, "document": text} for server, text in changed.items()]
         connection.execute(insert(table), rows)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from reconciler.core.actions import Action, DestroyApp, Outcome, Pass, Plan
 from reconciler.core.types import OutcomeKind, Revision, ServerStatus, Trigger
 from reconciler.errors import InternalFault
+from reconciler.loop.store.deletes import delete_rows
 from reconciler.loop.store.documents import to_document
 from reconciler.loop.store.reads import read_statuses
 from reconciler.loop.store.safety import forget_old, most_attempts, note_outcome
@@ -130,8 +131,7 @@ def _write_statuses(connection: Connection, finished: Pass) -> bool:
     changed = [status for name, status in after.items() if before.get(name) != status]
     gone = before.keys() - after.keys()
     replaced = [*gone, *(status.server for status in changed if status.server in before)]
-    for name in replaced:
-        connection.execute(delete(servers).where(servers.c.server == name))
+    delete_rows(connection, servers.c.server, replaced)
     if changed:
         rows = [{"server": status.server, "document": to_document(status)} for status in changed]
         connection.execute(insert(servers), rows)
