@@ -14,7 +14,15 @@ from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.secret import SecretValue
 from reconciler.core.setbacks import Setback
-from reconciler.core.types import Observation, PackageReference, ProbeResult, Revision, ServerSpec, ServerStatus
+from reconciler.core.types import (
+    Observation,
+    PackageReference,
+    ProbeResult,
+    Revision,
+    ServerSpec,
+    ServerStatus,
+    Trigger,
+)
 
 ServerSecrets = Mapping[str, SecretValue]
 
@@ -215,4 +223,26 @@ class Memory(Protocol):
 
     async def use_prune(self, digest: str) -> None:
         """The removal was carried out: the agreement is spent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One webhook that asks for a look."""
+
+    id: str
+    """GitHub's `X-GitHub-Delivery`: a redelivery has the id of the first."""
+    trigger: Trigger
+    received_at: datetime
+
+
+class Inbox(Protocol):
+    """Keeps the webhooks that were taken in, so that each wakes the loop once."""
+
+    async def take_in(self, delivery: Delivery) -> bool:
+        """Makes a delivery durable; whether it is new.
+
+        Raises:
+            Unavailable: it could not be kept; whoever sent it is to send it again.
+        """
         ...

@@ -1,0 +1,21 @@
+"""Whether a webhook was signed with our secret (GitHub docs, "Validating webhook deliveries").
+
+The signature is an HMAC-SHA-256 over the raw bytes of the body, so that nothing is parsed before it is known who sent
+it. Bytes are compared, in constant time: the comparison of texts refuses a header with other than ASCII characters by
+an exception.
+"""
+
+import hashlib
+import hmac
+from typing import Final
+
+from reconciler.core.secret import SecretValue
+
+HEADER: Final = "x-hub-signature-256"
+_PREFIX: Final = b"sha256="
+
+
+def is_signed(body: bytes, signature: bytes, secret: SecretValue) -> bool:
+    """Whether `signature`, the value of `X-Hub-Signature-256`, belongs to exactly these bytes."""
+    expected = _PREFIX + hmac.new(secret.reveal().encode("utf-8"), body, hashlib.sha256).hexdigest().encode("ascii")
+    return hmac.compare_digest(expected, signature)
