@@ -95,9 +95,8 @@ def cluster(bin_dir: Path) -> Iterator[Cluster]:
         _run([*prefix, str(bin_dir / "initdb"), f"--pgdata={data}", *options])
         (data / "postgresql.auto.conf").write_text(CONFIGURATION, encoding="utf-8")
         (data / "pg_hba.conf").write_text(ACCESS, encoding="utf-8")
-        started = _start(prefix, bin_dir, directory)
+        started = _started(prefix, bin_dir, directory)
         try:
-            _wait_until_ready(started)
             started.execute(f"ALTER ROLE {ROLE} PASSWORD '{PASSWORD}'")
             yield started
         finally:
@@ -111,6 +110,22 @@ def _as_unprivileged(directory: Path) -> list[str]:
     nobody = pwd.getpwnam("nobody")
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
     return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--pdeathsig=KILL"]
+
+
+def _started(prefix: list[str], bin_dir: Path, directory: Path) -> Cluster:
+    """Another program may take the free port first: then another one is looked for."""
+    for tries_left in (2, 1, 0):
+        started = _start(prefix, bin_dir, directory)
+        try:
+            _wait_until_ready(started)
+        except RuntimeError:
+            started.process.kill()
+            started.process.wait(timeout=20)
+            if not tries_left:
+                raise
+        else:
+            return started
+    raise AssertionError
 
 
 def _start(prefix: list[str], bin_dir: Path, directory: Path) -> Cluster:
