@@ -37,6 +37,7 @@ from reconciler.engine.faults.wiring import Steering, behind_faults
 from reconciler.engine.inventory import Inventory
 from reconciler.engine.keeper import Keeper, Surroundings
 from reconciler.engine.logbook import LogBook
+from reconciler.engine.memory_limits import usable_groups
 from reconciler.engine.operations import Operations
 from reconciler.engine.ports import listen
 from reconciler.engine.processes import ProcessRuntime, ProcessSettings
@@ -88,6 +89,7 @@ def process_runtime(settings: EngineSettings, tasks: asyncio.TaskGroup) -> Runti
         volumes_dir=settings.state_dir / "volumes",
         cache_dir=cache_dir.resolve(),
         images=settings.images,
+        memory=usable_groups() if settings.memory_limits else None,
     )
     return ProcessRuntime(process_settings, tasks)
 

@@ -4,10 +4,11 @@ Started as `python -I -S init.py STATUS_FD ENGINE_PID STDIN_FD`, one per running
 imports only what CPython has loaded anyway: a supervisor must cost little memory and no CPU while it waits.
 
 Standard input is the line to the engine. First comes one frame, a decimal length, a newline, and fields joined by NUL:
-working directory, number of arguments, the arguments, then `NAME=value` pairs. The environment travels here and not in
-the supervisor's own, so that a machine's variables cannot change how its supervisor runs. Afterwards the line carries
-commands, one a line: `signal NUMBER` and `kill`. SIGSTOP and SIGCONT reach every descendant, because a machine is
-suspended as a whole; any other signal reaches the command alone.
+working directory, the `cgroup.procs` file of a control group or nothing, number of arguments, the arguments, then
+`NAME=value` pairs. The environment travels here and not in the supervisor's own, so that a machine's variables cannot
+change how its supervisor runs. Afterwards the line carries commands, one a line: `signal NUMBER` and `kill`. SIGSTOP
+and SIGCONT reach every descendant, because a machine is suspended as a whole; any other signal reaches the command
+alone.
 
 How each death is met:
 - The engine ends or is killed: its end of the line closes, and every descendant is killed. The kernel also sends
@@ -45,8 +46,8 @@ def prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def read_order() -> tuple[str, list[str], dict[str, str], bytes]:
-    """Working directory, arguments, environment, and what already came after the frame."""
+def read_order() -> tuple[tuple[str, str], list[str], dict[str, str], bytes]:
+    """Working directory and control group, arguments, environment, and what already came after the frame."""
     received = b""
     while b"\n" not in received:
         received += read_or_leave()
@@ -54,9 +55,9 @@ def read_order() -> tuple[str, list[str], dict[str, str], bytes]:
     while len(received) < int(length):
         received += read_or_leave()
     fields = [os.fsdecode(field) for field in received[: int(length)].split(b"\0")]
-    last = 2 + int(fields[1])
+    last = 3 + int(fields[2])
     pairs = (field.partition("=") for field in fields[last:])
-    return fields[0], fields[2:last], {name: value for name, _, value in pairs}, received[int(length) :]
+    return (fields[0], fields[1]), fields[3:last], {name: value for name, _, value in pairs}, received[int(length) :]
 
 
 def read_or_leave() -> bytes:
@@ -66,14 +67,14 @@ def read_or_leave() -> bytes:
     return chunk
 
 
-def start(workdir: str, argv: list[str], environment: dict[str, str], stdin_fd: int) -> int:
+def start(place: tuple[str, str], argv: list[str], environment: dict[str, str], stdin_fd: int) -> int:
     """The process id of the command, which leads a session and a process group of its own."""
     supervisor = os.getpid()
     child = os.fork()
     if child:
         return child
     try:
-        become(supervisor, workdir, stdin_fd)
+        become(supervisor, place, stdin_fd)
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - no shell is wanted; the caller gave an argument list.
     except OSError as error:
         os.write(2, f"cannot run {argv[0]}: {error.strerror}\n".encode())
@@ -81,7 +82,7 @@ def start(workdir: str, argv: list[str], environment: dict[str, str], stdin_fd: 
         os._exit(NOT_STARTED)
 
 
-def become(supervisor: int, workdir: str, stdin_fd: int) -> None:
+def become(supervisor: int, place: tuple[str, str], stdin_fd: int) -> None:
     """Runs between fork and exec, in the child."""
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -92,6 +93,11 @@ def become(supervisor: int, workdir: str, stdin_fd: int) -> None:
         # The supervisor was killed before the kernel knew what to do about it.
         os._exit(NOT_STARTED)
     os.dup2(stdin_fd, 0)
+    workdir, group = place
+    if group:
+        # By itself and before it is the command, so that nothing of the command is ever outside.
+        with open(group, "w") as processes:  # noqa: PTH123 - pathlib would double the supervisor's memory.
+            processes.write("0")
     os.chdir(workdir)
 
 
@@ -256,8 +262,8 @@ def main() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGUSR2)
     if os.getppid() != engine:
         os._exit(0)
-    workdir, argv, environment, rest = read_order()
-    supervision = Supervision(start(workdir, argv, environment, stdin_fd), engine, rest)
+    place, argv, environment, rest = read_order()
+    supervision = Supervision(start(place, argv, environment, stdin_fd), engine, rest)
     supervision.watch(wakeup)
     kill_all(supervision.command)
     report(status_fd, supervision.status or 0)

@@ -219,6 +219,7 @@ class Keeper:
             ended=tended.alarm.set,
             files=files_of(machine, app),
             volumes=volumes_of(machine),
+            memory_mb=machine.config.guest.memory_mb,
         )
         run = await self._runtime.start(order)
         self._runs[machine.id] = run

@@ -7,8 +7,8 @@ not touch.
 
 import asyncio
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
 from typing import IO
@@ -16,6 +16,7 @@ from typing import IO
 from reconciler.engine import inspection, leftovers, prober
 from reconciler.engine.executions import Execution
 from reconciler.engine.logbook import LineSplitter
+from reconciler.engine.memory_limits import MemoryGroup, MemoryGroups
 from reconciler.engine.ports import PortPool
 from reconciler.engine.records import Exit
 from reconciler.engine.runtime import (
@@ -41,6 +42,8 @@ class ProcessSettings:
     volumes_dir: Path
     cache_dir: Path
     images: Mapping[str, tuple[str, ...]]
+    memory: MemoryGroups | None = None
+    """Where machines are held to their memory; None is nowhere."""
 
 
 class ProcessRuntime:
@@ -60,16 +63,21 @@ class ProcessRuntime:
         try:
             workdir = self._settings.machines_dir / order.machine_id
             await asyncio.to_thread(_furnish, workdir, order, self._settings.volumes_dir)
-            command = Command(workdir=workdir, argv=self._command(order, workdir, port), environment=order.environment)
-            pipes = await asyncio.to_thread(spawn, command)
+            group = await asyncio.to_thread(self._group, order)
+            inside = Inside(workdir=workdir, environment=order.environment, group=group)
+            pipes = await asyncio.to_thread(spawn, inside.command(self._command(order, workdir, port)))
         except OSError as error:
             self._ports.give_back(port)
             raise EnvironmentFault("machine-not-started", f"the machine cannot be started: {error}") from error
-        run = ProcessRun(Address(host=self._settings.host, port=port), command, pipes, order)
+        run = ProcessRun(Address(host=self._settings.host, port=port), inside, pipes, order)
         following = self._tasks.create_task(self._follow(run))
         self._following.add(following)
         following.add_done_callback(self._following.discard)
         return run
+
+    def _group(self, order: RunOrder) -> MemoryGroup | None:
+        memory = self._settings.memory
+        return memory.open(order.machine_id, order.memory_mb) if memory and order.memory_mb else None
 
     async def close(self) -> None:
         """A run that is not followed any more is ended: its supervisor sees the line to the engine close."""
@@ -127,12 +135,34 @@ class Address:
     port: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What every command of one run shares."""
+
+    workdir: Path
+    environment: Mapping[str, str] = field(repr=False)
+    group: MemoryGroup | None
+
+    def command(self, argv: Sequence[str], stdin: bytes = b"") -> Command:
+        entrance = None if self.group is None else self.group.entrance
+        return Command(workdir=self.workdir, argv=argv, environment=self.environment, stdin=stdin, group=entrance)
+
+    def cause(self, ended: Exit) -> Exit:
+        """How a command ended, with the kernel's part in it."""
+        starved = self.group is not None and ended.code != 0 and self.group.has_killed()
+        return replace(ended, out_of_memory=True) if starved else ended
+
+    def leave(self) -> None:
+        if self.group is not None:
+            self.group.close()
+
+
 class ProcessRun:
     """One supervisor, its command, and the pipes between them and the engine."""
 
-    def __init__(self, address: Address, command: Command, pipes: Pipes, order: RunOrder) -> None:
+    def __init__(self, address: Address, inside: Inside, pipes: Pipes, order: RunOrder) -> None:
         self._address = address
-        self._command = command
+        self._inside = inside
         self._pipes = pipes
         self._order = order
         self._exit: Exit | None = None
@@ -156,7 +186,7 @@ class ProcessRun:
         return await prober.probe(self._address.host, self._address.port, probe)
 
     async def execute(self, order: ExecOrder) -> Executed:
-        command = replace(self._command, argv=order.command, stdin=order.stdin)
+        command = self._inside.command(order.command, order.stdin)
         return await Execution(command=command, timeout_s=order.timeout_s, over=self._over).run()
 
     def processes(self) -> tuple[ProcessFigure, ...]:
@@ -184,7 +214,8 @@ class ProcessRun:
         finally:
             self._over.set()
             await asyncio.shield(asyncio.to_thread(self._reap))
-        self._exit = ended or KILLED
+        self._exit = self._inside.cause(ended or KILLED)
+        self._inside.leave()
         self._order.ended()
 
     async def _carry(self, stream: IO[bytes]) -> None:

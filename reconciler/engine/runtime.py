@@ -45,6 +45,8 @@ class RunOrder:
     files: tuple[PlacedFile, ...] = ()
     """Written before the command starts."""
     volumes: tuple[PlacedVolume, ...] = ()
+    memory_mb: int | None = None
+    """How much everything in the machine may have together; None is without limit."""
 
 
 class ProbeKind(StrEnum):

@@ -105,6 +105,8 @@ class EngineSettings:
     """Stands for `{cache}`; None means `cache` in the state directory."""
     boot: bool = True
     """False loads the state and serves reads; no machine is started and no change is taken."""
+    memory_limits: bool = True
+    """Whether machines are held to their memory, where this computer lets the engine do that."""
     control: bool = False
     """Whether `/_engine/…` is served: faults, the clock and the script of a simulation, for whoever has the token."""
     timings: Timings = Timings()

@@ -32,6 +32,8 @@ class Command:
     environment: Mapping[str, str] = field(repr=False)
     stdin: bytes = field(default=b"", repr=False)
     """What the command reads from its standard input, as a whole."""
+    group: Path | None = None
+    """The `cgroup.procs` of the control group that the command enters, if any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ def spawn(command: Command) -> Pipes:
 
 def _frame(command: Command) -> bytes:
     variables = (f"{name}={value}" for name, value in command.environment.items())
-    fields = [str(command.workdir), str(len(command.argv)), *command.argv, *variables]
+    fields = [str(command.workdir), str(command.group or ""), str(len(command.argv)), *command.argv, *variables]
     body = b"\0".join(os.fsencode(field) for field in fields)
     return b"%d\n%b" % (len(body), body)
 

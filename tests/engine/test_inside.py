@@ -70,8 +70,9 @@ async def test_long_output_is_cut_and_does_not_block_the_command(bench):
     assert len(answer.json()["stdout"]) == 1024 * 1024
 
 
-async def test_a_command_that_does_not_end_in_time_is_killed_with_what_it_started(bench, living):
+async def test_a_command_that_does_not_end_in_time_is_killed_with_what_it_started(bench, living, eventually):
     made = await bench.started()
+    await eventually(lambda: living(made["id"]))
     before = {process.pid for process in living(made["id"])}
     answer = await execute(bench, made, "/bin/sh", "-c", "sleep 3600 & sleep 3600", timeout=1)
     assert answer.status_code == 408
@@ -99,8 +100,9 @@ async def ps(bench, machine):
 
 async def test_the_processes_of_a_machine_are_listed(bench):
     made = await bench.started()
-    [process] = await ps(bench, made)
+    # Its answer tells that the command has begun.
     environment = await bench.environment()
+    [process] = await ps(bench, made)
     assert (process["pid"], process["directory"]) == (environment["pid"], environment["cwd"])
     assert "machine_program.py" in process["command"]
     assert process["rss"] > 1_000_000

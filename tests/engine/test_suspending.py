@@ -73,8 +73,9 @@ async def test_an_update_and_a_destruction_reach_a_suspended_machine(bench, vani
     await vanish(made["id"])
 
 
-async def test_what_is_killed_while_it_is_suspended_is_stopped_and_not_restarted(bench, living):
+async def test_what_is_killed_while_it_is_suspended_is_stopped_and_not_restarted(bench, living, eventually):
     made = await bench.started()
+    await eventually(lambda: living(made["id"]))
     await bench.api.post(f"{bench.path(made)}/suspend")
     await bench.wait(made, "suspended")
     for command in living(made["id"]):
