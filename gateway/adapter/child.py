@@ -148,7 +148,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
-    async def end(self) -> None:
+    async def end(self, *, force: bool = False) -> None:  # noqa: ARG002 - its one user always ends it
         """Close its input, then ask, then force: bounded to about three seconds, and shielded from cancellation."""
         with anyio.CancelScope(shield=True):
             await self._end()

@@ -84,8 +84,8 @@ class Channel(Protocol):
         """Take it again."""
         ...
 
-    async def end(self) -> None:
-        """End the process, or the server's session where the process serves others too."""
+    async def end(self, *, force: bool = False) -> None:
+        """End the process, or only the server's session where the process serves others too, unless forced."""
         ...
 
 
@@ -148,11 +148,8 @@ class Connection:
 
     def cancel(self, own_id: int, reason: str) -> None:
         """Withdraw a request: the server is told, a late answer will be dropped."""
-        if self._pending.pop(own_id, None) is not None:
-            self.notify_cancelled(own_id, reason)
-
-    def notify_cancelled(self, own_id: int, reason: str) -> None:
-        """Tell the server that an answer is no longer wanted, but keep waiting for one."""
+        if self._pending.pop(own_id, None) is None:
+            return
         params = {"requestId": own_id, "reason": reason}
         try:
             self.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
@@ -177,10 +174,10 @@ class Connection:
         """Wait for the end of the process; shielded, because a cancelled waiter must not look like an ended process."""
         return await asyncio.shield(self.exited)
 
-    async def close(self) -> None:
-        """End the process and its helpers; bounded, see `ChildProcess.end`."""
+    async def close(self, *, force: bool = False) -> None:
+        """End the process and its helpers; bounded, see `Channel.end`."""
         if self._child is not None and not self.exited.done():
-            await self._child.end()
+            await self._child.end(force=force)
 
     def line_received(self, line: bytes, about: int | None = None) -> None:
         """One message; `about` as in `ServerVoice.server_request`."""

@@ -25,11 +25,12 @@ from gateway.adapter.http.modern import ModernEndpoint
 from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.pool import SessionPool
 from gateway.adapter.http.requeststate import StateSeal
+from gateway.adapter.httpsource import Endpoint, HttpSource
 from gateway.adapter.launch import prepare_launch
 from gateway.adapter.log import AdapterLog
-from gateway.adapter.options import Options, SessionMode
+from gateway.adapter.options import Options, SessionMode, Transport
 from gateway.adapter.readiness import prove, watch
-from gateway.adapter.source import StdioSource
+from gateway.adapter.source import Source, StdioSource
 from gateway.adapter.status import State, Status
 from gateway.adapter.upstream import Upstream
 
@@ -88,8 +89,8 @@ class Machine:
             await self._fail(_first(group))
 
     async def _run_server(self, launch: Launch) -> None:
-        source = StdioSource(launch)
         common = CommonVoice()
+        source = self._source(launch, common)
         greeting = Greeting(approach=Approach.PROBE, raw_params=client_params({}))
         shared = Upstream(source, common, greeting, self._log)
         shared.max_waiting_bytes = MAX_SHARED_WAITING_BYTES
@@ -100,10 +101,19 @@ class Machine:
         modern = self._modern_endpoint(common, pool)
         self._app.connect(LegacyEndpoint(pool), modern, lambda: _close_streams(pool, modern))
         async with anyio.create_task_group() as tasks:
+            if isinstance(source, HttpSource):
+                source.run_in(tasks)
             pool.run_in(tasks)
             tasks.start_soon(shared.run)
             tasks.start_soon(pool.sweep_forever)
             tasks.start_soon(self._prove_then_watch, shared)
+
+    def _source(self, launch: Launch, common: CommonVoice) -> Source:
+        options = self._options
+        if options.transport is Transport.STDIO:
+            return StdioSource(launch)
+        endpoint = Endpoint(port=options.server_port, path=options.server_path)
+        return HttpSource(launch, endpoint, common.tools, self._log)
 
     def _modern_endpoint(self, common: CommonVoice, pool: SessionPool) -> ModernEndpoint:
         lanes = None if self._options.sessions is SessionMode.SHARED else pool.lanes

@@ -28,6 +28,13 @@ class SessionMode(Enum):
     ISOLATED = "isolated"
 
 
+class Transport(Enum):
+    """How the server itself speaks. The value is the official registry's name."""
+
+    STDIO = "stdio"
+    STREAMABLE_HTTP = "streamable-http"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What one adapter is told. Exactly one of `package` and `command` is set; `arguments` follow the package."""
@@ -41,6 +48,9 @@ class Options:
     package: PackageRef | None
     command: tuple[str, ...]
     arguments: tuple[str, ...]
+    transport: Transport
+    server_port: int
+    server_path: str
     sessions: SessionMode
     max_children: int
     max_children_per_principal: int
@@ -86,6 +96,9 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         package=package,
         command=() if package else command,
         arguments=command[1:] if package else (),
+        transport=Transport(parsed.transport),
+        server_port=parsed.server_port,
+        server_path=parsed.server_path,
         sessions=SessionMode(parsed.sessions),
         max_children=parsed.max_children,
         max_children_per_principal=parsed.max_children_per_principal,
@@ -124,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--entrypoint", help="name of the executable, where the package has several")
     add("--exec", dest="command", action="store_true", help="run a local command instead of a package")
+    add("--transport", choices=[each.value for each in Transport], default="stdio", help="how the server speaks")
+    add("--server-port", type=int, default=0, help="port of a server that speaks HTTP; 0: a free one, told it in PORT")
+    add("--server-path", default="/mcp", help="path of a server that speaks HTTP")
     add("--sessions", choices=[mode.value for mode in SessionMode], default="auto", help="processes per legacy session")
     add("--max-children", type=int, default=16, help="server processes beside the shared one at once")
     add("--max-children-per-principal", type=int, default=8, help="the same for one principal")

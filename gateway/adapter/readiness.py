@@ -65,7 +65,7 @@ async def watch(live: Live, log: AdapterLog) -> None:
             continue
         if not await _answers(live):
             log.event("server-hangs", pid=connection.child.pid)
-            await connection.close()
+            await connection.close(force=True)
 
 
 async def _answers(live: Live) -> bool:

@@ -25,7 +25,7 @@ NAME_HEADER = "mcp-name"
 SESSION_HEADER = "mcp-session-id"
 ROUTING_HEADERS = (VERSION_HEADER, METHOD_HEADER, NAME_HEADER)
 
-_NAME_SOURCE = {
+NAME_SOURCES = {
     "tools/call": "name",
     "prompts/get": "name",
     "resources/read": "uri",
@@ -86,7 +86,7 @@ def _check_headers(message: Message, headers: dict[str, str]) -> Refusal | None:
         return _mismatch("MCP-Protocol-Version and params._meta name different versions")
     if headers.get(METHOD_HEADER) != message.method:
         return _mismatch("Mcp-Method and the method of the body differ")
-    source = _NAME_SOURCE.get(message.method)
+    source = NAME_SOURCES.get(message.method)
     return None if source is None else _check_name(message.params.get(source), headers.get(NAME_HEADER), source)
 
 

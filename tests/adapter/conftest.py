@@ -12,7 +12,7 @@ import pytest
 from tests.adapter.support import FAULTY, ROOT, Adapter, LegacyClient, Start, free_port
 
 
-def _starter(folder: Path) -> Iterator[Start]:
+def starter(folder: Path) -> Iterator[Start]:
     """Start adapters; every one is ended when the fixture is."""
     running: list[Adapter] = []
 
@@ -40,17 +40,17 @@ def _starter(folder: Path) -> Iterator[Start]:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts adapters of one test."""
-    yield from _starter(tmp_path)
+    yield from starter(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapter]:
     """An adapter that is ready, in front of the server that misbehaves on command; one for all tests of a module."""
-    starter = _starter(tmp_path_factory.mktemp("adapter"))
-    adapter = next(starter)(sys.executable, FAULTY, options=("--exec",), environment={"FLY_MACHINE_ID": "machine-1"})
+    starting = starter(tmp_path_factory.mktemp("adapter"))
+    adapter = next(starting)(sys.executable, FAULTY, options=("--exec",), environment={"FLY_MACHINE_ID": "machine-1"})
     adapter.wait_for("ready")
     yield adapter
-    next(starter, None)
+    next(starting, None)
 
 
 @pytest.fixture

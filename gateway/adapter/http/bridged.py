@@ -5,7 +5,6 @@ one listen stream, which is replaced when the client subscribes to another resou
 one ends, so that nothing falls between.
 """
 
-import asyncio
 import json
 from collections.abc import Callable
 
@@ -22,7 +21,6 @@ from gateway.protocol.messages import Message, ResponseId, read_meta
 from gateway.protocol.revisions import META_SUBSCRIPTION_ID
 from gateway.protocol.scan import compose, json_array, json_object
 
-_CANCEL_GRACE_S = 1.0
 _FLAGS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FOREIGN = ("tasks/", "server/", "subscriptions/")
@@ -198,8 +196,8 @@ class BridgedSession(Session):
         if len(found) != 1 or live is None:
             return
         self.withdraw_question(found[0])
-        live.connection.notify_cancelled(found[0].own_id, str(reason or "cancelled by the client"))
-        asyncio.get_running_loop().call_later(_CANCEL_GRACE_S, found[0].withdraw, reason)
+        live.connection.cancel(found[0].own_id, str(reason or "cancelled by the client"))
+        found[0].withdraw(reason)
 
 
 def _succeed(call: BridgedCall) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from gateway.adapter.http.calls import ClientCall, LegacyCall
 from gateway.adapter.http.levels import ServerLevel, passes
-from gateway.adapter.http.toolheaders import ToolHeaders
+from gateway.adapter.toolheaders import ToolHeaders
 from gateway.adapter.upstream import Live, Upstream
 from gateway.protocol.messages import Message
 

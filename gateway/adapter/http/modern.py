@@ -17,8 +17,8 @@ from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.requeststate import InvalidState, binding_of
 from gateway.adapter.http.shapes import discover_result
 from gateway.adapter.http.tenants import NoRoom
-from gateway.adapter.http.toolheaders import ToolHeaders
 from gateway.adapter.http.wire import Exchange, respond
+from gateway.adapter.toolheaders import ToolHeaders
 from gateway.adapter.upstream import Live
 from gateway.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NOT_READY, Refusal
 from gateway.protocol.headers import check_modern_request

@@ -4,7 +4,6 @@ On its own process everything passes as it is. On the shared one, what would cha
 apart: log levels are measured per session, and a resource is unsubscribed when the last client lets go of it.
 """
 
-import asyncio
 import json
 from contextlib import suppress
 
@@ -19,7 +18,6 @@ from gateway.adapter.upstream import Live, Upstream
 from gateway.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
 from gateway.protocol.messages import Message
 
-_CANCEL_GRACE_S = 1.0
 _UNHEARD = f'"error":{{"code":{INTERNAL_ERROR},"message":"the client does not listen"}}'
 _ASIDE = "notifications/message"
 
@@ -103,8 +101,8 @@ class NativeSession(Session):
         if len(found) != 1 or live is None:
             return
         call = found[0]
-        live.connection.notify_cancelled(call.own_id, str(reason or "cancelled by the client"))
-        asyncio.get_running_loop().call_later(_CANCEL_GRACE_S, call.withdraw, reason)
+        live.connection.cancel(call.own_id, str(reason or "cancelled by the client"))
+        call.withdraw(reason)
 
     def server_request(self, message: Message, about: int | None) -> None:
         """A question of the session's own server."""

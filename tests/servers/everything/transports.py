@@ -6,6 +6,7 @@ the version header; a modern one refuses `initialize` and names the versions tha
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import anyio
@@ -27,7 +28,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 async def serve_stdio(server: MCPServer, era: str) -> None:
     lowlevel = server._lowlevel_server
-    options = lowlevel.create_initialization_options(NotificationOptions(True, True, True))
+    options = lowlevel.create_initialization_options()
     async with stdio_server() as (read, write):
         if era == "both":
             await lowlevel.run(read, write, options)
@@ -98,7 +99,15 @@ def serve_http(server: MCPServer, era: str, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
+def announce_changes(server: MCPServer) -> None:
+    """Have `initialize` say that the lists may change, which the SDK leaves out unless it is told."""
+    lowlevel = server._lowlevel_server
+    changes = NotificationOptions(True, True, True)
+    lowlevel.create_initialization_options = partial(lowlevel.create_initialization_options, changes)
+
+
 def run(server: MCPServer, *, transport: str, era: str, port: int) -> None:
+    announce_changes(server)
     if transport == "stdio":
         anyio.run(serve_stdio, server, era)
     else:
