@@ -5,7 +5,6 @@ and what waits says what it waits for.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from rich.text import Text
 
@@ -92,8 +91,11 @@ def _server_lines(server: str, plan: Plan) -> Iterator[Text]:
     for action in plan.actions:
         if action.server == server:
             yield from _action_lines(action, "      ", shown)
-    waiting = [found for found in plan.deferred if found.action.server == server]
-    for when, group in groupby(waiting, key=_when):
+    groups: dict[str, list[Deferred]] = {}
+    for found in plan.deferred:
+        if found.action.server == server:
+            groups.setdefault(_when(found), []).append(found)
+    for when, group in groups.items():
         yield Text.assemble("      ", (f"{when}:", "cyan"))
         for found in group:
             yield from _action_lines(found.action, "        ", shown)

@@ -48,7 +48,8 @@ def _app_summary(action: AppAction) -> str:
 def _machine_summary(action: MachineAction) -> str:
     match action:
         case Create():
-            words = f"create machine {action.machine.name} in {action.machine.region}"
+            beside = f" beside {action.replaces}" if action.replaces else ""
+            words = f"create machine {action.machine.name} in {action.machine.region}{beside}"
         case Update():
             words = f"update machine {action.machine.name} ({action.machine_id})"
         case Start():

@@ -97,7 +97,7 @@ def difference(wanted: DesiredMachine, old: ObservedMachine) -> str:
 
 
 def _gapless(standing: Standing) -> str:
-    return f"scale.min is {standing.server.spec.scale.minimum}, so the old machine serves until the new one is healthy"
+    return f"scale.min is {standing.server.spec.scale.minimum}, so the old machine stays until the new one is healthy"
 
 
 def _hindrance(wanted: DesiredMachine, old: ObservedMachine, around: Circumstances) -> str:

@@ -77,13 +77,13 @@ def text_of(plan: Plan) -> str:
 
 def test_a_plan_shows_what_follows_and_what_it_waits_for() -> None:
     lines = text_of(PLAN).splitlines()
-    first = lines.index("      create machine time-1-0a1b2c3d in iad  (its configuration changed)")
+    first = lines.index("      create machine time-1-0a1b2c3d in iad beside time-1  (its configuration changed)")
     assert lines[first : first + 6] == [
-        "      create machine time-1-0a1b2c3d in iad  (its configuration changed)",
+        "      create machine time-1-0a1b2c3d in iad beside time-1  (its configuration changed)",
         "          guest.memory_mb: 512 -> 1024",
         "      then, when machine time-1-0a1b2c3d is healthy:",
         "        destroy machine time-1 (1857)  (it was replaced)",
-        "        create machine time-2-0a1b2c3d in iad  (its configuration changed)",
+        "        create machine time-2-0a1b2c3d in iad beside time-1  (its configuration changed)",
         "  ~ wiki",
     ]
     assert "      not before 12:00:30 UTC, because it failed once, last with region-full:" in lines
