@@ -21,6 +21,7 @@ from reconciler.cli.fleet_view import LiveFleetView
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
+from reconciler.cli.stored_view import MOST_TRANSITIONS
 from reconciler.cli.wiring import Wired
 from reconciler.errors import Unavailable
 from reconciler.fly.probe import DataPath
@@ -29,6 +30,7 @@ from reconciler.loop.live import LiveState
 from reconciler.loop.metrics import LoopMetrics
 from reconciler.loop.progress import Chorus, Progress
 from reconciler.loop.schedule import ScheduleSettings
+from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
 from reconciler.web.metrics import MetricsPage
@@ -49,6 +51,7 @@ class Stage:
     live: LiveState
     routes: RouteTable
     keeper: RouteKeeper
+    book: UsageBook
     progress: Progress
     metrics: LoopMetrics
     registry: CollectorRegistry
@@ -74,7 +77,7 @@ class _Cast:
 
 def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage:
     """Everything that listens: state and routes first, then those who tell people."""
-    live, routes = LiveState(), RouteTable()
+    live, routes, book = LiveState(), RouteTable(), UsageBook()
     keeper = RouteKeeper(routes, data_path)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -84,7 +87,8 @@ def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage
         live=live,
         routes=routes,
         keeper=keeper,
-        progress=Chorus(live, keeper, metrics, *voices),
+        book=book,
+        progress=Chorus(live, keeper, book, metrics, *voices),
         metrics=metrics,
         registry=registry,
     )
@@ -105,7 +109,7 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
 
 async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     await _remember(stage, connected)
-    view = LiveFleetView(connected, stage.live, stage.gateway_url)
+    view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     app = create_app(
         manner.gateway,
@@ -135,6 +139,7 @@ async def _remember(stage: Stage, connected: Wired) -> None:
     """Takes over what the store knows: from an earlier process, or from the one that leads."""
     statuses, latest = await connected.store.statuses(), await connected.store.latest_pass()
     stage.live.remember(latest, statuses)
+    stage.book.remember(await connected.store.transitions(limit=MOST_TRANSITIONS))
     name = latest.fleet if latest is not None and latest.fleet else connected.fleet.name
     stage.keeper.remember(name, {status.server for status in statuses})
 

@@ -3,26 +3,29 @@
 Implements `reconciler.web.view.FleetView`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Self
 
 import anyio
 
 from reconciler.cli.wiring import Wired
 from reconciler.core.actions import Pass
+from reconciler.core.savings import Usage
 from reconciler.core.types import ServerStatus
 from reconciler.loop.live import LiveState
 from reconciler.loop.ports import LogLine
 from reconciler.loop.progress import PassFinished, ProgressEvent, ServerChanged
+from reconciler.loop.usage import UsageBook
 from reconciler.web.view import FleetEvent, FleetEventKind
 
 
 class LiveFleetView:
     """One running fleet."""
 
-    def __init__(self, wired: Wired, live: LiveState, gateway_url: str) -> None:
+    def __init__(self, wired: Wired, live: LiveState, book: UsageBook, gateway_url: str) -> None:
         self._wired = wired
         self._live = live
+        self._book = book
         self._gateway_url = gateway_url
         self._stopping = anyio.Event()
 
@@ -49,6 +52,9 @@ class LiveFleetView:
 
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
         return await self._wired.doors.logs.recent(f"{self.fleet}-{server}", limit=limit)
+
+    def usages(self) -> Mapping[str, Usage]:
+        return self._book.usages(self._wired.fleet.specs, self._wired.ports.clock.now())
 
     def mcp_url(self, server: str) -> str:
         return f"{self._gateway_url}/servers/{server}/mcp"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from reconciler.core.actions import Action, Outcome
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location
-from reconciler.core.types import Observation, Revision
+from reconciler.core.types import Observation, Revision, ServerSpec
 from reconciler.errors import InternalFault, SourceError
 from reconciler.loop.ports import Fleet, ManifestReader, ServerSecrets
 
@@ -27,11 +27,17 @@ class NamedFleet:
         self._open_fleet = open_fleet
         self._known_name = known_name
         self._fleet: Fleet | None = None
+        self._specs: Mapping[str, ServerSpec] = {}
 
     @property
     def name(self) -> str:
         """Empty until a manifest has been read."""
         return self._known_name
+
+    @property
+    def specs(self) -> Mapping[str, ServerSpec]:
+        """The servers of the manifests that were read last, by name."""
+        return self._specs
 
     def read_manifests(self, files: Mapping[str, bytes]) -> ManifestSet:
         """Reads the manifests and learns the name.
@@ -49,6 +55,7 @@ class NamedFleet:
                 location=Location(file=found.files[0]) if found.files else None,
             )
         self._known_name = found.fleet
+        self._specs = {spec.name: spec for spec in found.specs}
         if self._fleet is None:
             self._fleet = self._open_fleet(found.fleet, found.organization)
         return found

@@ -1,21 +1,33 @@
 """The fleet as the store remembers it, for when no process runs that could be asked."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
 
+from reconciler.cli.repository import open_source
 from reconciler.core.actions import Pass
-from reconciler.core.types import ServerStatus
-from reconciler.errors import Unavailable
+from reconciler.core.savings import Usage
+from reconciler.core.types import Revision, ServerSpec, ServerStatus
+from reconciler.errors import CatwalkError, Unavailable
+from reconciler.loop.clock import SystemClock
 from reconciler.loop.ports import LogLine
 from reconciler.loop.store.store import Store
+from reconciler.loop.usage import UsageBook
+from reconciler.settings import Settings
+from reconciler.sources.manifests import read_manifests
 from reconciler.web.view import FleetEvent
+
+MOST_TRANSITIONS: Final = 10_000
+"""All that the store keeps."""
 
 
 class StoredView:
     """Implements `reconciler.web.view.FleetView` over a store that nobody writes to now."""
 
-    def __init__(self, newest: Pass | None, statuses: Sequence[ServerStatus]) -> None:
+    def __init__(self, newest: Pass | None, statuses: Sequence[ServerStatus], usages: Mapping[str, Usage]) -> None:
         self._newest = newest
         self._statuses = statuses
+        self._usages = usages
 
     @property
     def fleet(self) -> str:
@@ -33,6 +45,9 @@ class StoredView:
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:  # noqa: ARG002 - The view's shape.
         raise Unavailable("not-running", f"the log of {server} can be read while `catwalk up` runs")
 
+    def usages(self) -> Mapping[str, Usage]:
+        return self._usages
+
     def mcp_url(self, server: str) -> str:  # noqa: ARG002 - The view's shape.
         """Nothing serves it now."""
         return ""
@@ -43,5 +58,20 @@ class StoredView:
         yield
 
 
-async def stored_view(store: Store) -> StoredView:
-    return StoredView(await store.latest_pass(), await store.statuses())
+async def stored_view(store: Store, directory: Path, settings: Settings) -> StoredView:
+    """What the store knows, with prices by the manifests of the revision in force, where they can be read here."""
+    newest = await store.latest_pass()
+    specs = await _specs(newest.applied_revision, directory, settings) if newest and newest.applied_revision else {}
+    book = UsageBook()
+    book.remember(await store.transitions(limit=MOST_TRANSITIONS))
+    return StoredView(newest, await store.statuses(), book.usages(specs, SystemClock().now()))
+
+
+async def _specs(revision: Revision, directory: Path, settings: Settings) -> Mapping[str, ServerSpec]:
+    try:
+        source = open_source(directory, settings, worktree=not revision.committed)
+        found = read_manifests(await source.files(revision))
+    except CatwalkError:
+        # A state without its repository is still worth showing; it has no prices.
+        return {}
+    return {spec.name: spec for spec in found.specs}

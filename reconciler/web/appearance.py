@@ -50,11 +50,21 @@ def age(moment: datetime | None, now: datetime) -> str:
     """How long ago `moment` was, in one unit: `12 s`, `3 min`, `5 h`, `2 d`; empty when it is unknown."""
     if moment is None:
         return ""
-    seconds = max(0, int((now - moment).total_seconds()))
+    return duration((now - moment).total_seconds())
+
+
+def duration(length_s: float) -> str:
+    """A length of time in one unit, cut off: `12 s`, `3 min`, `5 h`, `2 d`."""
+    seconds = max(0, int(length_s))
     for unit, length, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < limit:
             return f"{seconds // length} {unit}"
     return f"{seconds // 86_400} d"
+
+
+def dollars(amount: float) -> str:
+    """`$1.23`; `<$0.01` for less than a cent, because it is not nothing."""
+    return "<$0.01" if 0 < amount < 0.005 else f"${amount:.2f}"
 
 
 def clock_time(moment: datetime) -> str:

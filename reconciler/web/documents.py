@@ -51,6 +51,23 @@ class RevisionReference(Document):
     """First line of the commit message."""
 
 
+class UsageDocument(Document):
+    """What a server cost and saved since the first of the month (UTC): an estimate, as of the looks at it."""
+
+    since: datetime
+    """The first of the month, or when the server was first seen in it."""
+    awake_s: float
+    asleep_s: float
+    wakes: int
+    """How often a call woke it."""
+    last_wake_s: float | None
+    """How long the newest wake took until it answered; null where nobody looked in between."""
+    cost: float | None
+    """US dollars for the time awake, without transfer and file systems; null for a size without a known price."""
+    saved: float | None
+    """US dollars that the time asleep would have cost awake."""
+
+
 class ServerDocument(Document):
     """One server and the verdict on it."""
 
@@ -71,6 +88,8 @@ class ServerDocument(Document):
     """Names of the tools that the server listed when it was last asked."""
     mcp_url: str
     """Where MCP clients reach it."""
+    usage: UsageDocument | None = None
+    """This month; null where nothing is known of it, or where the server is shown as it was for another revision."""
 
 
 class FleetDocument(Document):
@@ -90,6 +109,12 @@ class FleetDocument(Document):
     problems: list[ProblemDocument]
     servers: list[ServerDocument]
     """By name."""
+    cost: float
+    """US dollars of this month so far, of all servers whose price is known."""
+    saved: float
+    """US dollars that sleeping saved this month."""
+    prices_as_of: str
+    """The month of the price table."""
     client_configuration: dict[str, object]
     """What an MCP client needs to reach every server: `{"mcpServers": {…}}`."""
 

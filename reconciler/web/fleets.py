@@ -2,10 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from reconciler.core.actions import Pass
+from reconciler.core.cost import PRICES_AS_OF
+from reconciler.core.savings import Usage
 from reconciler.core.types import Revision, ServerStatus
 from reconciler.loop.ports import LogLine
 from reconciler.web.clients import mcp_servers, vscode_servers
@@ -20,6 +22,7 @@ from reconciler.web.documents import (
     ServerDocument,
     ServerPageDocument,
     TransitionDocument,
+    UsageDocument,
 )
 from reconciler.web.errors import NotKnown
 from reconciler.web.plans import pass_document, pass_summary, problem_document, revision_reference
@@ -36,7 +39,7 @@ COMMIT: Final = re.compile(r"[0-9a-f]{7,40}|worktree:[0-9a-f]{1,64}")
 def fleet_document(view: FleetView) -> FleetDocument:
     """The whole fleet now."""
     newest = view.newest_pass()
-    servers = _servers(view.statuses(), view)
+    servers = _servers(view.statuses(), view, view.usages())
     return FleetDocument(
         fleet=view.fleet,
         revision=_reference(newest.revision if newest else None),
@@ -46,6 +49,9 @@ def fleet_document(view: FleetView) -> FleetDocument:
         counts=dict(sorted(Counter(server.state for server in servers).items())),
         problems=[problem_document(problem) for problem in newest.problems] if newest else [],
         servers=servers,
+        cost=_total(server.usage.cost for server in servers if server.usage),
+        saved=_total(server.usage.saved for server in servers if server.usage),
+        prices_as_of=PRICES_AS_OF,
         client_configuration=mcp_servers({server.name: server.mcp_url for server in servers}),
     )
 
@@ -61,7 +67,7 @@ async def server_page_document(view: FleetView, name: str) -> ServerPageDocument
     urls = {name: view.mcp_url(name)}
     passes = await view.passes(limit=HISTORY_PASSES)
     return ServerPageDocument(
-        server=server_document(status, view),
+        server=server_document(status, view, view.usages().get(name)),
         client_configuration=mcp_servers(urls),
         vscode_configuration=vscode_servers(urls),
         history=list(transitions(name, passes)),
@@ -109,7 +115,7 @@ def _revision_document(view: FleetView, revision: Revision, passes: Sequence[Pas
         in_force=in_force,
         looked_at=newest.finished_at,
         problems=[problem_document(problem) for problem in newest.problems],
-        servers=_servers(newest.statuses, view),
+        servers=_servers(newest.statuses, view, {}),
         passes=list(_passes_with_work(passes)),
     )
 
@@ -160,7 +166,7 @@ def known_status(view: FleetView, name: str) -> ServerStatus:
     raise NotKnown("server", name)
 
 
-def server_document(status: ServerStatus, view: FleetView) -> ServerDocument:
+def server_document(status: ServerStatus, view: FleetView, usage: Usage | None = None) -> ServerDocument:
     return ServerDocument(
         name=status.server,
         state=status.state,
@@ -173,11 +179,34 @@ def server_document(status: ServerStatus, view: FleetView) -> ServerDocument:
         machine_id=status.machine_id,
         tools=list(status.tools),
         mcp_url=view.mcp_url(status.server),
+        usage=_usage(usage) if usage is not None else None,
     )
 
 
-def _servers(statuses: Sequence[ServerStatus], view: FleetView) -> list[ServerDocument]:
-    return [server_document(status, view) for status in sorted(statuses, key=lambda status: status.server)]
+def _servers(statuses: Sequence[ServerStatus], view: FleetView, usages: Mapping[str, Usage]) -> list[ServerDocument]:
+    ordered = sorted(statuses, key=lambda status: status.server)
+    return [server_document(status, view, usages.get(status.server)) for status in ordered]
+
+
+def _usage(usage: Usage) -> UsageDocument:
+    return UsageDocument(
+        since=usage.since,
+        awake_s=round(usage.awake_s, 1),
+        asleep_s=round(usage.asleep_s, 1),
+        wakes=usage.wakes,
+        last_wake_s=usage.last_wake_s,
+        cost=_cents(usage.cost),
+        saved=_cents(usage.saved),
+    )
+
+
+def _cents(dollars: float | None) -> float | None:
+    """Four digits: a server that sleeps a lot costs less than a cent."""
+    return None if dollars is None else round(dollars, 4)
+
+
+def _total(dollars: Iterable[float | None]) -> float:
+    return round(sum(found for found in dollars if found is not None), 4)
 
 
 def _reference(revision: Revision | None) -> RevisionReference | None:

@@ -13,7 +13,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response
 
-from reconciler.web.appearance import STATES, age, clock_time, outcome_appearance
+from reconciler.web.appearance import STATES, age, clock_time, dollars, duration, outcome_appearance
 from reconciler.web.assets import asset_url
 
 CONTENT_SECURITY_POLICY: Final = (
@@ -49,6 +49,8 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["clock_time"] = clock_time
+    environment.filters["duration"] = duration
+    environment.filters["dollars"] = dollars
     environment.filters["readable_json"] = partial(json.dumps, indent=2, ensure_ascii=False)
     return environment
 

@@ -4,12 +4,13 @@ The wiring implements `FleetView` over the loop, the store, the log door and the
 is a value of `core`, already redacted; the web room cannot reach behind it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from reconciler.core.actions import Pass
+from reconciler.core.savings import Usage
 from reconciler.core.types import ServerState, ServerStatus
 from reconciler.loop.ports import LogLine
 
@@ -65,6 +66,10 @@ class FleetView(Protocol):
         Raises:
             Unavailable: the log service does not answer.
         """
+        ...
+
+    def usages(self) -> Mapping[str, Usage]:
+        """What each server cost and saved since the first of the month, by name; only those of which it is known."""
         ...
 
     def mcp_url(self, server: str) -> str:

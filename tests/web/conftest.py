@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,7 @@ from reconciler.core.actions import (
     Update,
 )
 from reconciler.core.problems import Location, Problem, Remedy
+from reconciler.core.savings import Usage
 from reconciler.core.types import Cause, DesiredMachine, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.errors import Unavailable
 from reconciler.loop.ports import LogLine
@@ -219,6 +220,11 @@ class SampleView:
             )
         ]  # fmt: skip
         return lines[-limit:]
+
+    def usages(self) -> Mapping[str, Usage]:
+        since = NOW.replace(day=1, hour=0, minute=0)
+        slept = Usage(since=since, awake_s=7_300, asleep_s=400_000, wakes=4, last_wake_s=2.5, cost=0.0089, saved=0.4915)
+        return {status.server: slept for status in self.verdicts if status.state is ServerState.IDLE}
 
     def mcp_url(self, server: str) -> str:
         return f"http://127.0.0.1:8080/servers/{server}/mcp"

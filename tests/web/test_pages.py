@@ -161,3 +161,9 @@ async def test_guards_stand_before_pages_and_api(view, make_application, path, s
 
     async with AsyncTestClient(make_application(view, guards=[refuse])) as client:
         assert (await client.get(path)).status_code == status
+
+
+async def test_a_server_page_tells_what_it_cost_what_sleeping_saved_and_its_wakes(client) -> None:
+    page = (await client.get("/servers/time")).text
+    assert "saved $0.49" in page
+    assert "4 times, the last took 2 s" in page

@@ -4,7 +4,7 @@ import json
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import anyio
 import click
@@ -24,11 +24,13 @@ from reconciler.errors import EnvironmentFault, Unavailable
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.store.store import FILE_NAME, open_store
 from reconciler.settings import Settings, read_settings
-from reconciler.web.documents import FleetDocument, ProblemDocument, ServerDocument
+from reconciler.web.appearance import dollars, duration
+from reconciler.web.documents import FleetDocument, ProblemDocument, ServerDocument, UsageDocument
 from reconciler.web.fleets import fleet_document
 
 TIMEOUT_S: Final = 10.0
 WELL: Final = frozenset({"ready", "idle", "suspended"})
+COLUMNS: Final = ("server", "state", "since", "wakes", "last wake", "cost", "saved", "tools", "package")
 
 
 @click.command("status")
@@ -38,8 +40,8 @@ WELL: Final = frozenset({"ready", "idle", "suspended"})
 def command(*, directory: Path, as_json: bool) -> int:
     """Show the state of every server of the fleet in DIR, its cause, and since when.
 
-    Asks the `catwalk up` that runs for DIR; without one, shows what the last one knew. Exits with 1 when something is
-    not as it should be.
+    Asks the `catwalk up` or `catwalk serve` that runs for DIR; without one, shows what the last one knew. Cost and
+    savings are of this month, on Fly, as an estimate. Exits with 1 when something is not as it should be.
     """
     settings = read_settings(with_dotenv(directory, os.environ))
     place = find_place(directory, settings)
@@ -81,7 +83,7 @@ async def _remembered(place: Place, settings: Settings) -> FleetDocument:
         )
     store = await open_store(place.state_dir, SystemClock(), url=settings.database_url)
     try:
-        return fleet_document(await stored_view(store))
+        return fleet_document(await stored_view(store, place.directory, settings))
     finally:
         store.close()
 
@@ -94,11 +96,14 @@ def _show(fleet: FleetDocument, *, running: bool) -> None:
     if not fleet.servers:
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("server", "state", "since", "tools", "package"):
-        table.add_column(column, no_wrap=column != "package", overflow="fold")
+    for column in COLUMNS:
+        right = column in {"tools", "wakes", "last wake", "cost", "saved"}
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(column, no_wrap=column != "package", overflow="fold", justify=justify)
     for server in fleet.servers:
         table.add_row(*_row(server))
     console.print(table)
+    console.print(_money_line(fleet), soft_wrap=True)
     for server in fleet.servers:
         if server.state not in WELL:
             console.print(_why(server), soft_wrap=True)
@@ -124,7 +129,21 @@ def _problem_line(problem: ProblemDocument) -> Text:
 def _row(server: ServerDocument) -> tuple[Text | str, ...]:
     state = ServerState(server.state)
     name, word = Text(server.name, style="bold"), Text(state, style=STATE_STYLES[state])
-    return (name, word, _since(server.since), str(len(server.tools) or ""), server.package)
+    return (name, word, _since(server.since), *_usage(server.usage), str(len(server.tools) or ""), server.package)
+
+
+def _usage(usage: UsageDocument | None) -> tuple[str, str, str, str]:
+    """Wakes, last wake, cost and savings of this month; empty where nothing is known."""
+    if usage is None:
+        return ("", "", "", "")
+    last_wake = "" if usage.last_wake_s is None else duration(usage.last_wake_s)
+    cost, saved = ("" if amount is None else dollars(amount) for amount in (usage.cost, usage.saved))
+    return (str(usage.wakes), last_wake, cost, saved)
+
+
+def _money_line(fleet: FleetDocument) -> Text:
+    total = f"This month: about {dollars(fleet.cost)} on Fly; sleeping saved {dollars(fleet.saved)}"
+    return Text(f"{total} (prices of {fleet.prices_as_of}, without transfer and file systems)", style="dim")
 
 
 def _why(server: ServerDocument) -> Text:
