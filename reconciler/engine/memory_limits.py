@@ -10,7 +10,7 @@ Both hierarchies of Linux are spoken: version 2, and version 1 where memory is s
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +50,7 @@ class MemoryGroup:
 
     def close(self) -> None:
         """Removes the group, which must be empty; one that is not is left to the next run."""
-        try:
-            self.path.rmdir()
-        except OSError:
-            return
+        _remove(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +62,28 @@ class MemoryGroups:
 
     def open(self, machine_id: str, memory_mb: int) -> MemoryGroup | None:
         """The group for a run of a machine; None where the kernel refuses it."""
-        path = self.parent / f"catwalk-{machine_id}"
+        path = self._path(machine_id)
         try:
             path.mkdir(exist_ok=True)
             (path / self.layout.limit).write_text(str(memory_mb * MEGABYTE), encoding="utf-8")
         except OSError:
             return None
         return MemoryGroup(path=path, layout=self.layout, kills_before=_kills(path, self.layout))
+
+    def forget(self, machine_ids: Iterable[str]) -> None:
+        """Removes what a killed engine left of those machines."""
+        for machine_id in machine_ids:
+            _remove(self._path(machine_id))
+
+    def _path(self, machine_id: str) -> Path:
+        return self.parent / f"catwalk-{machine_id}"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.rmdir()
+    except OSError:
+        return
 
 
 def usable_groups(proc: Path = Path("/proc/self")) -> MemoryGroups | None:

@@ -103,7 +103,12 @@ class ProcessRuntime:
         await asyncio.to_thread(rmtree, self._settings.machines_dir / machine_id, ignore_errors=True)
 
     async def sweep(self, machine_ids: frozenset[str]) -> None:
-        await asyncio.to_thread(leftovers.kill, machine_ids)
+        await asyncio.to_thread(self._sweep, machine_ids)
+
+    def _sweep(self, machine_ids: frozenset[str]) -> None:
+        leftovers.kill(machine_ids)
+        if self._settings.memory is not None:
+            self._settings.memory.forget(machine_ids)
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:
@@ -204,6 +209,7 @@ class ProcessRun:
 
     async def follow(self) -> None:
         """Carries the output to the log until the end, then tells the exit. Ends everything when it is cancelled."""
+        ended: Exit | None = None
         try:
             async with asyncio.TaskGroup() as streams:
                 output = [streams.create_task(self._carry(stream)) for stream in self._pipes.outputs]
@@ -214,8 +220,9 @@ class ProcessRun:
         finally:
             self._over.set()
             await asyncio.shield(asyncio.to_thread(self._reap))
-        self._exit = self._inside.cause(ended or KILLED)
-        self._inside.leave()
+            ended = self._inside.cause(ended or KILLED)
+            self._inside.leave()
+        self._exit = ended
         self._order.ended()
 
     async def _carry(self, stream: IO[bytes]) -> None:

@@ -65,6 +65,24 @@ async def test_no_group_is_left_when_a_machine_has_ended(bench, eventually):
     await eventually(lambda: not group.exists())
 
 
+@pytest.mark.usefixtures("kernel_limits")
+async def test_no_group_is_left_when_the_engine_ends(open_bench, settings):
+    parent = usable_groups().parent
+    async with open_bench(settings) as bench:
+        await bench.make_app()
+        made = await bench.started()
+        assert (parent / f"catwalk-{made['id']}").is_dir()
+    assert not (parent / f"catwalk-{made['id']}").exists()
+
+
+@pytest.mark.usefixtures("kernel_limits")
+def test_what_a_killed_engine_left_is_removed():
+    groups = usable_groups()
+    left = groups.open("0000000000dead", 256)
+    groups.forget({"0000000000dead", "0000000000beef"})
+    assert not left.path.exists()
+
+
 def process(root: Path, own: str, mounts: str) -> Path:
     proc = root / "proc"
     proc.mkdir()
