@@ -64,6 +64,9 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._pending: dict[Key, str | None] = {}
+        self._puts = 0
+        self._durable = 0
+        """How many of the puts are on disk."""
         self._busy = asyncio.Lock()
 
     @classmethod
@@ -86,17 +89,25 @@ class Store:
             return await asyncio.to_thread(_select, self._connection, kind)
 
     def put(self, kind: str, key: str, body: str) -> None:
-        self._pending[kind, key] = body
+        self._pend(kind, key, body)
 
     def remove(self, kind: str, key: str) -> None:
-        self._pending[kind, key] = None
+        self._pend(kind, key, None)
+
+    def _pend(self, kind: str, key: str, body: str | None) -> None:
+        self._pending[kind, key] = body
+        self._puts += 1
 
     async def settle(self) -> None:
         """Returns when everything put before this call is durable. Callers that come together share one commit."""
+        wanted = self._puts
         async with self._busy:
-            if self._pending:
-                batch, self._pending = self._pending, {}
+            # Whoever waited for the commit that held its changes has nothing left to write, and must not commit
+            # what others have put since: a thousand waiters would make a thousand commits.
+            if self._durable < wanted:
+                batch, self._pending, reached = self._pending, {}, self._puts
                 await asyncio.shield(asyncio.to_thread(_write, self._connection, batch))
+                self._durable = reached
 
     async def close(self) -> None:
         await self.settle()

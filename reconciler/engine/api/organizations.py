@@ -1,6 +1,6 @@
 """The org-wide list of machines: one call that sees the whole fleet, in pages, oldest change first."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from reconciler.engine.api.exchange import Answer, ApiRequest, Route
@@ -23,13 +23,13 @@ class OrganizationRoutes:
     async def machines(self, request: ApiRequest) -> Answer:
         if request.path["org"] != self._desk.settings.organization:
             raise Refusal(404, "organization not found")
-        after, limit = beginning(request), page_limit(request)
-        found = sorted((m for m in self._inventory.machines() if self._wanted(m, request)), key=_position)
+        after, limit, summary = beginning(request), page_limit(request), request.flag("summary")
+        found = sorted(filter(self._filter(request), self._inventory.machines()), key=_position)
         later = (machine for machine in found if _position(machine) > after)
         page = list(islice(later, limit + 1))
         more, page = len(page) > limit, page[:limit]
         body: dict[str, object] = {
-            "machines": [_overview(machine, summary=request.flag("summary")) for machine in page],
+            "machines": [_overview(machine, summary=summary) for machine in page],
             "error_regions": [],
             "last_machine_id": page[-1].id if page else "",
             "last_updated_at": rfc3339(page[-1].updated_ns) if page else "",
@@ -37,15 +37,21 @@ class OrganizationRoutes:
         }
         return Answer(body=body)
 
-    def _wanted(self, machine: Machine, request: ApiRequest) -> bool:
-        states, regions = request.words("state"), request.words("region")
-        return (
-            self._inventory.app(machine.app) is not None
-            and self._desk.is_listed(machine.created_ns, request)
-            and (request.flag("include_deleted") or machine.state is not State.DESTROYED)
-            and (not states or machine.state in states)
-            and (not regions or machine.region in regions)
-        )
+    def _filter(self, request: ApiRequest) -> Callable[[Machine], bool]:
+        """What the query asks for, read once: a fleet has a thousand machines and a request one query."""
+        states, regions = frozenset(request.words("state")), frozenset(request.words("region"))
+        deleted = request.flag("include_deleted")
+
+        def wanted(machine: Machine) -> bool:
+            return (
+                (deleted or machine.state is not State.DESTROYED)
+                and (not states or machine.state in states)
+                and (not regions or machine.region in regions)
+                and self._inventory.app(machine.app) is not None
+                and self._desk.is_listed(machine.created_ns, request)
+            )
+
+        return wanted
 
 
 def _position(machine: Machine) -> Position:
