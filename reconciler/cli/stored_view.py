@@ -61,13 +61,15 @@ class StoredView:
 async def stored_view(store: Store, directory: Path, settings: Settings) -> StoredView:
     """What the store knows, with prices by the manifests of the revision in force, where they can be read here."""
     newest = await store.latest_pass()
-    specs = await _specs(newest.applied_revision, directory, settings) if newest and newest.applied_revision else {}
+    specs = await _specs(newest.applied_revision if newest else None, directory, settings)
     book = UsageBook()
     book.remember(await store.transitions(limit=MOST_TRANSITIONS))
     return StoredView(newest, await store.statuses(), book.usages(specs, SystemClock().now()))
 
 
-async def _specs(revision: Revision, directory: Path, settings: Settings) -> Mapping[str, ServerSpec]:
+async def _specs(revision: Revision | None, directory: Path, settings: Settings) -> Mapping[str, ServerSpec]:
+    if revision is None:
+        return {}
     try:
         source = open_source(directory, settings, worktree=not revision.committed)
         found = read_manifests(await source.files(revision))
