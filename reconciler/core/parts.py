@@ -59,6 +59,8 @@ class Circumstances:
     """Machines that pass their checks and speak no MCP."""
     foreign_names: frozenset[str] = frozenset()
     """Names in the app that belong to machines of others."""
+    silent_names: frozenset[str] = frozenset()
+    """Those of them whose host does not answer: they may be ours, and nobody can tell."""
     app_exists: bool = False
     dependency: Wait | None = None
     """The server that this one depends on and that is not ready."""

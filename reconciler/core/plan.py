@@ -115,6 +115,7 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
         setbacks=index.setbacks.get(spec.name, ()),
         mute=snapshot.mute_machines,
         foreign_names=index.foreign.get(spec.app, frozenset()),
+        silent_names=index.silent.get(spec.app, frozenset()),
         app_exists=spec.app in index.apps,
         dependency=dependencies.unready(spec),
     )

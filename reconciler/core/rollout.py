@@ -13,7 +13,7 @@ from reconciler.core.attempts import THE_APP, attempt_of, setback_of, still_wait
 from reconciler.core.changing import Change
 from reconciler.core.parts import Circumstances, Wait
 from reconciler.core.setbacks import CAPACITY_CODES, QUOTA_CODES, Setback
-from reconciler.core.slots import Slot
+from reconciler.core.slots import slot_number
 from reconciler.core.standing import Standing
 
 AT_ONCE: Final = 3
@@ -29,7 +29,7 @@ def permits(
     ahead = next((slot.current.name for slot in standing.unwell if slot.current is not None), "")
     for change in changes:
         found = _active(change.action, around)
-        if wait := whole or _unseen(change.slot, around):
+        if wait := whole or _unseen(change, around):
             yield change, wait
         elif found is not None:
             yield change, Wait(until=waiting_words(found), not_before=found.not_before)
@@ -43,8 +43,15 @@ def permits(
             yield change, Wait(until=f"machine {ahead} is healthy", awaits=standing.server.spec.name)
 
 
-def _unseen(slot: Slot, around: Circumstances) -> Wait | None:
-    """A machine that is not seen may exist where the view ends, and would be changed without care if it did."""
+def _unseen(change: Change, around: Circumstances) -> Wait | None:
+    """A machine that is not seen may exist where the view ends, and would be changed without care if it did.
+
+    So may one that is seen and does not tell whose it is, because its host is silent: it can be the machine of this
+    slot, and another beside it would be followed by the next, and the next.
+    """
+    slot, server = change.slot, change.action.server
+    if any(slot_number(server, name) == slot.number for name in around.silent_names):
+        return Wait(until="the host of a machine answers that may be this one")
     if around.complete or slot.others or not around.app_exists:
         return None
     return Wait(until="the whole fleet can be seen")

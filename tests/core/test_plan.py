@@ -141,6 +141,17 @@ def test_a_machine_on_a_silent_host_is_not_rebuilt(world: World) -> None:
     assert "does not answer" in made.held[0].reason
 
 
+def test_a_silent_machine_that_does_not_tell_whose_it_is_may_be_ours(world: World) -> None:
+    server = world.server()
+    nameless = {"fleet": "", "server": "", "digest": "", "config": ""}
+    silent = world.machine(server.machines[0], host_ok=False, **nameless)
+    made = plan(world.snapshot(server, observation=world.observe(silent)))
+    assert made.empty
+    assert [type(deferred.action) for deferred in made.deferred] == [Create]
+    answering = world.observe(replace(silent, host_ok=True))
+    assert isinstance(plan(world.snapshot(server, observation=answering)).actions[-1], Create)
+
+
 def test_a_destroyed_machine_counts_as_absent(world: World) -> None:
     server = world.server()
     dead = world.machine(server.machines[0], state=MachineState.DESTROYED)
