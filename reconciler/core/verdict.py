@@ -168,11 +168,13 @@ def _observed(spec: ServerSpec, machine: ObservedMachine | None, probe: ProbeRes
 def _awake(spec: ServerSpec, machine: ObservedMachine, probe: ProbeResult | None, now: datetime) -> _Finding:
     if _passing(machine):
         return _probed(probe)
+    young = _young(spec, machine, now)
     report = _adapter_report(machine.checks, spec)
-    if report is not None:
+    if report is not None and (young or report.state not in SETTLING):
         return report
-    if _young(spec, machine, now):
+    if young:
         return _coming_up(machine)
+    # One that says for ever that it is on its way has failed like one that says nothing.
     detail = next((check.output for check in machine.checks if check.output), "no health check has answered")
     return _Finding(ServerState.FAILED, Cause.TIMEOUT, f"not healthy after {spec.health.grace_s:.0f} s: {detail[:200]}")
 

@@ -65,6 +65,13 @@ CASES = [
         id="unhealthy beyond its grace",
     ),
     pytest.param(
+        {"checks": critical(state="starting"), "updated_at": timedelta(seconds=-500)},
+        None,
+        ServerState.FAILED,
+        Cause.TIMEOUT,
+        id="on its way beyond its grace",
+    ),
+    pytest.param(
         {"checks": critical(what="ever"), "updated_at": timedelta(seconds=-5)},
         None,
         ServerState.STARTING,
