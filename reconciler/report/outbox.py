@@ -8,7 +8,7 @@ stands. A limit stops everything until it is over, an outage backs off, a refusa
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 import anyio
@@ -69,7 +69,8 @@ class Outbox:
         self._letters: dict[LetterKey, Letter] | None = None
         self._verified: set[str] = set()
         self._failures: dict[LetterKey, int] = {}
-        self._not_before: datetime | None = None
+        self._paused_at: datetime | None = None
+        self._pause_s = 0.0
         self._changed = anyio.Event()
         self._loading, self._changing = anyio.Lock(), anyio.Lock()
 
@@ -191,12 +192,16 @@ class Outbox:
         _log.error("status_refused", commit=letter.wanted.sha, context=letter.wanted.context, problem=str(refusal))
 
     def _pause(self, seconds: float) -> None:
-        self._not_before = self._clock.now() + timedelta(seconds=seconds)
+        self._paused_at, self._pause_s = self._clock.now(), seconds
 
     def _waiting_s(self) -> float:
-        if self._not_before is None:
+        """What is left of the pause. It begins anew where the clock was set back, and never lasts longer for that."""
+        if self._paused_at is None:
             return 0.0
-        return max(0.0, (self._not_before - self._clock.now()).total_seconds())
+        passed_s = (self._clock.now() - self._paused_at).total_seconds()
+        if passed_s < 0:
+            self._paused_at, passed_s = self._clock.now(), 0.0
+        return max(0.0, self._pause_s - passed_s)
 
     async def _loaded(self) -> dict[LetterKey, Letter]:
         """A new process may have a new token, so refusals of the last one are tried once more."""

@@ -311,3 +311,14 @@ async def test_a_store_that_cannot_be_written_is_told_to_the_caller(service, clo
     outbox = Outbox(service, FileOutboxStore(tmp_path / "occupied" / "outbox.json"), clock)
     with pytest.raises(EnvironmentFault):
         await outbox.want([status()])
+
+
+async def test_a_clock_that_is_set_back_makes_no_pause_longer(outbox, github, clock):
+    await outbox.want([status(), status(context="catwalk/health")])
+    while not github.posted:
+        await outbox.step()
+    clock.forward(-3600)
+    began = clock.now()
+    await settle(outbox, clock)
+    assert len(github.posted) == 2
+    assert (clock.now() - began).total_seconds() <= SPACING_S
