@@ -64,7 +64,12 @@ def _capsule(forward: Forward, head: ResponseHead, session_id: bytes, sealer: Ca
         return forward.capsule
     try:
         session = PinnedSession(
-            server=forward.upstream.server, machine=machine.decode("ascii", "replace"), session_id=session_id
+            server=forward.upstream.server,
+            machine=machine.decode("ascii", "replace"),
+            session_id=session_id,
+            principal=forward.grant.principal,
+            expires_at_s=forward.session_ends_at_s,
+            opening=forward.opening,
         )
         return sealer.seal(session).encode("ascii")
     except BadSession as error:

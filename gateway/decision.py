@@ -7,10 +7,11 @@ remembered for as long as `RequestRules.generation` stays the same. Nothing that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.access import Grant
 from gateway.admission import Admission
-from gateway.headers import PIN_HEADER, SESSION_HEADER, ClientHeaders, read_client_headers
+from gateway.headers import SESSION_HEADER, ClientHeaders, read_client_headers
 from gateway.problems import Problem, ProblemKind, Refused, SessionNotFound, refusal
 from gateway.relay.pool import Address
 from gateway.relay.wire import RequestHead
@@ -51,6 +52,10 @@ class Forward:
     session: PinnedSession | None
     capsule: bytes | None
     """The session as the client named it."""
+    session_ends_at_s: int
+    """When a session that this request starts is over (Unix time)."""
+    opening: bytes = b""
+    """What a session that this request starts may be started with again."""
 
     @property
     def address(self) -> Address:
@@ -61,6 +66,11 @@ class Forward:
     def is_pinned(self) -> bool:
         """Whether only one machine can answer."""
         return self.session is not None and bool(self.session.machine)
+
+    @property
+    def is_restorable(self) -> bool:
+        """Whether the session may be started again if it is lost."""
+        return self.session is not None and bool(self.session.opening)
 
     def request_head(self, content_length: int | None) -> RequestHead:
         """The head to send, once it is known whether the body has a known size."""
@@ -73,19 +83,41 @@ class Forward:
         )
 
 
+class Successors(Protocol):
+    """What lost sessions have become (`gateway.restoring`)."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def successor(self, capsule: bytes, session: PinnedSession) -> PinnedSession: ...
+
+
+class NoSuccessors:
+    """Nothing lost has become anything."""
+
+    generation = 0
+
+    def successor(self, capsule: bytes, session: PinnedSession) -> PinnedSession:  # noqa: ARG002 - the protocol's name
+        """The session itself."""
+        return session
+
+
 class RequestRules:
     """The rules of one gateway."""
 
-    def __init__(self, settings: GatewaySettings, routes: RouteTable, sealer: CapsuleSealer) -> None:
+    def __init__(
+        self, settings: GatewaySettings, routes: RouteTable, sealer: CapsuleSealer, successors: Successors | None = None
+    ) -> None:
         self._settings = settings
         self._routes = routes
         self._sealer = sealer
+        self._successors: Successors = successors or NoSuccessors()
         self._admission = Admission(settings)
 
     @property
-    def generation(self) -> tuple[int, int]:
+    def generation(self) -> tuple[int, int, int]:
         """Changes whenever a decision could come out differently."""
-        return self._routes.generation, self._settings.access.generation
+        return self._routes.generation, self._settings.access.generation, self._successors.generation
 
     def decide(self, head: ClientHead) -> Forward:
         """What to do with a request, from its head.
@@ -101,16 +133,18 @@ class RequestRules:
         content_length = self._check_body_size(head.method, read)
         has_sessions = read.version is None or read.version in _LEGACY_VERSIONS
         capsule = read.single.get(SESSION_HEADER) if has_sessions else None
-        session = self._open(capsule, upstream) if capsule is not None else None
+        now_s = self._settings.now()
+        session = self._open(capsule, upstream, grant, now_s) if capsule is not None else None
         return Forward(
             upstream=upstream,
             method=head.method,
-            headers=[*read.upstream, *_session_headers(session)],
+            headers=[*read.upstream, *(session.headers() if session is not None else ())],
             content_length=content_length,
             grant=grant,
             has_sessions=has_sessions,
             session=session,
             capsule=capsule,
+            session_ends_at_s=int(now_s + self._settings.session_lifetime_s),
         )
 
     def _find(self, path: bytes, authorization: bytes | None) -> tuple[Upstream, Grant]:
@@ -135,9 +169,10 @@ class RequestRules:
             raise body_too_large(self._settings)
         return length
 
-    def _open(self, capsule: bytes, upstream: Upstream) -> PinnedSession:
+    def _open(self, capsule: bytes, upstream: Upstream, grant: Grant, now_s: float) -> PinnedSession:
         try:
-            return self._sealer.open(capsule, server=upstream.server)
+            session = self._sealer.open(capsule, server=upstream.server, principal=grant.principal, now_s=now_s)
+            return self._successors.successor(capsule, session)
         except BadCapsule as error:
             raise SessionNotFound from error
 
@@ -193,10 +228,3 @@ def _content_length(read: ClientHeaders) -> int | None:
     if not length.isdigit() or len(length) > 18:
         raise refusal(ProblemKind.AMBIGUOUS_REQUEST, "The Content-Length header is no number of bytes.")
     return int(length)
-
-
-def _session_headers(session: PinnedSession | None) -> tuple[tuple[bytes, bytes], ...]:
-    if session is None:
-        return ()
-    own = (SESSION_HEADER, session.session_id)
-    return (own, (PIN_HEADER, session.machine.encode("ascii"))) if session.machine else (own,)

@@ -12,7 +12,8 @@ that has to be changed (a list under a policy) is read as a whole before anythin
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 
 import structlog
 from litestar.enums import ScopeType
@@ -25,6 +26,7 @@ from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
 from gateway.edge.plans import PlanMemory
 from gateway.edge.protocol import Edge
 from gateway.edge.writing import ResponseHeads
+from gateway.headers import PIN_HEADER, SESSION_HEADER
 from gateway.policy import LIST, UnreadableList, check, filter_tools
 from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, internal_fault, refusal, session_not_found
 from gateway.relay import (
@@ -39,6 +41,7 @@ from gateway.relay import (
     UpstreamUnreachable,
 )
 from gateway.relay.wire import encode_chunk
+from gateway.restoring import SessionKeeper, is_lost, opening_of
 from gateway.routing import RouteTable
 from gateway.sessions import CapsuleSealer
 from gateway.settings import GatewaySettings
@@ -46,6 +49,7 @@ from gateway.settings import GatewaySettings
 _log = structlog.get_logger("gateway")
 
 
+_INITIALIZE = "initialize"
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
@@ -58,6 +62,19 @@ class Request:
     """Whether the rest is still to come and will be passed on as it comes."""
     call: Call
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it can be sent again, because all of it is still here."""
+        return not self.more
+
+
+class Outcome(Enum):
+    """How one attempt at an exchange ended."""
+
+    ANSWERED = "answered"
+    LOST = "lost"
+    """The session is unknown upstream, nothing was carried out, and the client has not been told anything."""
+
 
 class ServerEndpoint:
     """The data path of one gateway."""
@@ -66,7 +83,8 @@ class ServerEndpoint:
         self._settings = settings
         self._relay = relay
         self._sealer = CapsuleSealer(settings.session_key)
-        self._rules = RequestRules(settings, routes, self._sealer)
+        self._sessions = SessionKeeper(relay)
+        self._rules = RequestRules(settings, routes, self._sealer, self._sessions)
 
     def edge(self) -> Edge:
         """The same data path for the connections themselves, by the same rules and over the same relay."""
@@ -98,8 +116,8 @@ class ServerEndpoint:
             answer = check(forward.grant.tools, request.call, request.first, is_modern=not forward.has_sessions)
             if answer is not None:
                 await client.answer(answer)
-            else:
-                await self._exchange(forward, client, request)
+            elif await self._exchange(forward, client, request) is Outcome.LOST:
+                await self._exchange_restored(forward, client, request)
         except RelayFault as fault:
             await self._report(forward, client, fault)
 
@@ -122,7 +140,15 @@ class ServerEndpoint:
             self._check_size(size)
         return b"".join(pieces)
 
-    async def _exchange(self, forward: Forward, client: Client, request: Request) -> None:
+    async def _exchange_restored(self, forward: Forward, client: Client, request: Request) -> None:
+        """Once more, on a session in place of the lost one. If that is lost too, the client has to start anew."""
+        session = await self._sessions.restore(forward)
+        kept = [header for header in forward.headers if header[0] not in {SESSION_HEADER, PIN_HEADER}]
+        restored = replace(forward, session=session, headers=[*kept, *session.headers()])
+        if await self._exchange(restored, client, request) is Outcome.LOST:
+            raise SessionNotFound
+
+    async def _exchange(self, forward: Forward, client: Client, request: Request) -> Outcome:
         response = BufferedResponse(self._settings.relay)
         exchange = await self._open(forward, response, request.first, more=request.more)
         try:
@@ -130,14 +156,33 @@ class ServerEndpoint:
                 await self._send_rest(client, exchange, len(request.first))
             else:
                 exchange.complete_request()
+            if forward.is_restorable and request.is_repeatable:
+                async with _watched(client, exchange):
+                    upstream_head = await response.head()
+                if is_lost(forward, upstream_head):
+                    return Outcome.LOST
+            is_quick = await response.completes_within(self._settings.patience_s)
             if request.call.method == LIST and forward.grant.tools is not None:
                 await self._answer_filtered(forward, client, response, exchange)
-            elif await response.completes_within(self._settings.patience_s):
+            elif request.call.method == _INITIALIZE and is_quick:
+                await self._answer_initialize(forward, client, response, request)
+            elif is_quick:
                 await self._answer_whole(forward, client, response)
             else:
                 await self._answer_watched(forward, client, response, exchange)
+            return Outcome.ANSWERED
         finally:
             exchange.abort()
+
+    async def _answer_initialize(
+        self, forward: Forward, client: Client, response: BufferedResponse, request: Request
+    ) -> None:
+        """The session's capsule says with what it may be started again, which only the whole answer tells."""
+        upstream_head, body = await response.head(), await response.read()
+        opening = opening_of(request.first, body, upstream_head)
+        head = answer_head(replace(forward, opening=opening), upstream_head, self._sealer)
+        await client.start(head.status, head.for_whole_body(len(body)))
+        await client.write(body, more=False)
 
     async def _answer_filtered(
         self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange

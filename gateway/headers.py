@@ -15,6 +15,8 @@ from gateway.settings import GatewaySettings
 
 SESSION_HEADER = b"mcp-session-id"
 MACHINE_HEADER = b"catwalk-machine"
+SCOPE_HEADER = b"catwalk-sessions"
+"""Of an adapter's answer to `initialize`: `isolated` where the session has a process of its own."""
 PIN_HEADER = b"fly-force-instance-id"
 VERSION_HEADER = b"mcp-protocol-version"
 

@@ -1,5 +1,7 @@
 """What the wiring decides about the gateway, once, at its start."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.access import Access, OpenAccess
@@ -21,6 +23,10 @@ class GatewaySettings:
     """What an `Origin` header may say: `https://app.example.com`, `http://app.example.com:*`, or `*`."""
     access: Access = field(default_factory=OpenAccess)
     """Who may use what."""
+    session_lifetime_s: float = 7 * 24 * 3600.0
+    """How long a session id is good for, whatever the server thinks of it."""
+    now: Callable[[], float] = time.time
+    """The clock, in Unix seconds, that expiries are compared with."""
     max_body_bytes: int = 16 * 1024 * 1024
     max_head_bytes: int = 32 * 1024
     max_headers: int = 128

@@ -15,6 +15,7 @@ from gateway.problems import Answer, SessionNotFound, session_not_found
 from gateway.relay import ExchangeAborted, RelayFault, ResponseHead
 from gateway.relay.exchange import ReadFlow
 from gateway.relay.wire import LAST_CHUNK, encode_chunk
+from gateway.restoring import is_lost
 
 _log = structlog.get_logger("gateway")
 
@@ -33,6 +34,10 @@ class ClientConnection(Protocol):
         """The headers that every response has, and the empty line."""
         ...
 
+    def call_given_up(self, request: bytes) -> None:
+        """The call has to be made again, by the ASGI application."""
+        ...
+
     def call_ended(self, *, clean: bool) -> None:
         """The call is over; an unclean end means that the client must not take the response for whole."""
         ...
@@ -41,10 +46,11 @@ class ClientConnection(Protocol):
 class EdgeCall:
     """Implements `ResponseSink` for one client."""
 
-    __slots__ = ("_client", "_heads", "_is_chunked", "_is_open", "flow", "has_begun", "is_stream", "plan")
+    __slots__ = ("_client", "_heads", "_is_chunked", "_is_open", "_request", "flow", "has_begun", "is_stream", "plan")
 
-    def __init__(self, plan: Plan, client: ClientConnection, heads: ResponseHeads) -> None:
+    def __init__(self, plan: Plan, client: ClientConnection, heads: ResponseHeads, request: bytes) -> None:
         self.plan = plan
+        self._request = request
         self._client = client
         self._heads = heads
         self._is_chunked = False
@@ -111,6 +117,10 @@ class EdgeCall:
             self._client.call_ended(clean=True)
 
     def _translate(self, head: ResponseHead) -> bytes | None:
+        if head.status >= 400 and is_lost(self.plan.forward, head):
+            self._is_open = False
+            self._client.call_given_up(self._request)
+            return None
         try:
             return self._heads.translate(self.plan.forward, head)
         except (RelayFault, SessionNotFound) as error:

@@ -27,9 +27,9 @@ class Plan:
     opening: bytes
     """The head that goes upstream."""
     body_size: int
-    generation: tuple[int, int]
+    generation: tuple[int, int, int]
     expires_at_s: float | None
-    """When the caller's credential runs out (Unix seconds)."""
+    """When the caller's credential or session runs out (Unix seconds)."""
 
 
 class PlanMemory:
@@ -37,7 +37,7 @@ class PlanMemory:
 
     __slots__ = ("_by_block", "_decide", "_generation")
 
-    def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], tuple[int, int, int]]) -> None:
         self._decide = decide
         self._generation = generation
         self._by_block: dict[bytes, Plan] = {}
@@ -71,8 +71,14 @@ class PlanMemory:
             opening=forward.request_head(forward.content_length).encode(),
             body_size=forward.content_length or 0,
             generation=generation,
-            expires_at_s=forward.grant.expires_at_s,
+            expires_at_s=_end_of(forward),
         )
+
+
+def _end_of(forward: Forward) -> float | None:
+    session_end = forward.session.expires_at_s if forward.session is not None else None
+    ends = [each for each in (forward.grant.expires_at_s, session_end) if each is not None]
+    return min(ends, default=None)
 
 
 def _has_expired(plan: Plan) -> bool:

@@ -28,6 +28,7 @@ _LONGEST_METHOD = 6
 _MAX_BODY_BYTES = 64 * 1024
 """A larger body streams through ASGI: it costs more than ASGI does."""
 _MAX_WAITING_BYTES = 256 * 1024
+_INITIALIZE = "initialize"
 _BODY_PATIENCE_S = 1.0
 """How long the rest of a small body may take; then uvicorn waits for it, under the limits of the ASGI path."""
 
@@ -132,9 +133,9 @@ class EdgeProtocol(HttpToolsProtocol):
     def _begin(self, plan: Plan, request: bytes) -> bool:
         body = request[len(request) - plan.body_size :]
         asked = read_call(body) if plan.body_size else NO_BODY
-        if not is_decided(plan.forward.grant.tools, asked):
+        if asked.method == _INITIALIZE or not is_decided(plan.forward.grant.tools, asked):
             return False
-        call = EdgeCall(plan, self, self.shared.heads)
+        call = EdgeCall(plan, self, self.shared.heads, request)
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
         if exchange is None:
             return False
@@ -194,6 +195,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._go_on()
+
+    def call_given_up(self, request: bytes) -> None:
+        """Nothing has been answered and nothing been carried out: let ASGI try."""
+        exchange, self._call, self._exchange = self._exchange, None, None
+        if exchange is not None:
+            exchange.abort()
+        waiting, self._waiting = self._waiting, b""
+        self._give_to_uvicorn(request + waiting)
 
     def _go_on(self) -> None:
         if not self._is_reading:

@@ -10,6 +10,7 @@ from gateway.relay import ResponseHead
 from gateway.sessions import CapsuleSealer
 
 _MAX_HEADS = 4096
+_Key = tuple[bytes, bytes | None, bool, str]
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode("ascii")) for status in HTTPStatus}
 
 
@@ -20,7 +21,7 @@ class ResponseHeads:
 
     def __init__(self, sealer: CapsuleSealer) -> None:
         self._sealer = sealer
-        self._known: dict[tuple[bytes, bytes | None, bool], bytes] = {}
+        self._known: dict[_Key, bytes] = {}
 
     def translate(self, forward: Forward, head: ResponseHead) -> bytes:
         """Status line and headers for the client.
@@ -30,11 +31,11 @@ class ResponseHeads:
         """
         if not head.block or head.status >= 400:
             return encode_head(answer_head(forward, head, self._sealer))
-        key = (head.block, forward.capsule, forward.has_sessions)
+        key = (head.block, forward.capsule, forward.has_sessions, forward.grant.principal)
         known = self._known.get(key)
         return known if known is not None else self._learn(key, forward, head)
 
-    def _learn(self, key: tuple[bytes, bytes | None, bool], forward: Forward, head: ResponseHead) -> bytes:
+    def _learn(self, key: _Key, forward: Forward, head: ResponseHead) -> bytes:
         encoded = encode_head(answer_head(forward, head, self._sealer))
         if len(self._known) >= _MAX_HEADS:
             del self._known[next(iter(self._known))]

@@ -96,7 +96,7 @@ FIELDS = b"\x01\x00\x01m\x02\x00\x01s\x03\x00\x04time"
     [
         pytest.param(b"", id="no field"),
         pytest.param(FIELDS[:-1], id="a field cut short"),
-        pytest.param(FIELDS + b"\x04\x00\x01x", id="a field of a later version"),
+        pytest.param(FIELDS + b"\x07\x00\x01x", id="a field of a later version"),
         pytest.param(FIELDS + b"\x01\x00\x01m", id="a field twice"),
         pytest.param(FIELDS[4:], id="no machine"),
         pytest.param(FIELDS + b"\x05", id="a number without a length"),
@@ -136,8 +136,26 @@ def test_a_session_that_no_header_can_carry_is_not_sealed(bad):
 
 
 def test_the_longest_allowed_session_fits_into_the_longest_allowed_capsule():
-    value = session(session_id=b"a" * 2048, machine="m" * 64, server="s" * 63)
+    restrictions = {"principal": "p" * 512, "expires_at_s": 2**40, "opening": b"o" * 1024}
+    value = session(session_id=b"a" * 2048, machine="m" * 64, server="s" * 63, **restrictions)
     assert SEALER.open(SEALER.seal(value).encode(), server=value.server) == value
+
+
+@pytest.mark.parametrize(
+    ("principal", "now_s", "opens"),
+    [
+        pytest.param("alice", 99, True, id="hers, in time"),
+        pytest.param("bob", 99, False, id="somebody else's"),
+        pytest.param("alice", 100, False, id="over"),
+    ],
+)
+def test_a_capsule_is_good_for_its_principal_and_its_time(principal, now_s, opens):
+    capsule = SEALER.seal(session(principal="alice", expires_at_s=100)).encode()
+    if opens:
+        assert SEALER.open(capsule, server="time", principal=principal, now_s=now_s).expires_at_s == 100
+    else:
+        with pytest.raises(BadCapsule):
+            SEALER.open(capsule, server="time", principal=principal, now_s=now_s)
 
 
 def test_a_short_key_is_refused():
