@@ -1,13 +1,13 @@
 """One process leads a fleet, the others wait: the lease, kept alive beside the passes, and given back between them.
 
-The leader renews every second a lease of four. Whoever waits takes over when it ends: at once when it was given back,
-else when it has run out. Neither is enough when a process sleeps past the end of its lease and goes on, so that every
-write of a pass carries the token of the lease and is refused when it is not the newest, and no action begins when the
-lease could not be renewed for too long. How long is told by a clock that goes on while the machine sleeps.
+The leader renews every second a lease of four. Whoever waits takes over when it ends: at once when it was given back or
+when the kernel says that its holder is gone, else when it has run out. None of these is enough when a process sleeps
+past the end of its lease and goes on, so that every write of a pass carries the token of the lease and is refused when
+it is not the newest, and no action begins when the lease could not be renewed for too long. How long is told by a clock
+that goes on while the machine sleeps.
 """
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -22,7 +22,8 @@ from reconciler.core.actions import Pass
 from reconciler.errors import CatwalkError
 from reconciler.loop.faults import stack_of
 from reconciler.loop.ports import Reporter
-from reconciler.loop.store.leases import Leases, LeaseState, not_leading
+from reconciler.loop.process_mark import mark, surely_gone
+from reconciler.loop.store.leases import Leases, LeaseState, mark_of, not_leading
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
@@ -80,7 +81,7 @@ class Alone:
 
 def holder_name(command: str) -> str:
     """A name for this process that people understand and no other process has."""
-    return f"{command} on {socket.gethostname()}, process {os.getpid()} #{secrets.token_hex(4)}"
+    return f"{command} on {socket.gethostname()[:64]}, process {os.getpid()} #{mark()}"
 
 
 def elapsed_s() -> float:
@@ -214,10 +215,7 @@ class Leadership:
             # A pass that lost the lead must not go on with a new one: another leader may have acted since it looked.
             return await self._leases.state()
         if not self._token:
-            state = await self._leases.acquire(self.holder, lease_s=LEASE_S)
-            if self._asks and state.holder != self.holder:
-                state = await self._leases.ask(self.holder, wish_s=WISH_S)
-            return state
+            return await self._apply_for()
         state = await self._leases.renew(self.holder, self._token, lease_s=LEASE_S)
         if state.wanted_by and state.token == self._token:
             self._on_asked()
@@ -226,6 +224,15 @@ class Leadership:
                 await self._give_back()
                 log.info("lead-given-to", holder=state.wanted_by)
                 return await self._leases.state()
+        return state
+
+    async def _apply_for(self) -> LeaseState:
+        state = await self._leases.acquire(self.holder, lease_s=LEASE_S)
+        if state.holder not in {"", self.holder} and surely_gone(mark_of(state.holder)):
+            await self._leases.release(state.holder, state.token)
+            state = await self._leases.acquire(self.holder, lease_s=LEASE_S)
+        if self._asks and state.holder != self.holder:
+            state = await self._leases.ask(self.holder, wish_s=WISH_S)
         return state
 
     def _take_in(self, state: LeaseState, began: float) -> None:

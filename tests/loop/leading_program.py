@@ -53,7 +53,7 @@ async def up(lead: Leadership, memory: Store) -> None:
                 if leads:
                     tell("pass", token=lead.token)
                     await one_pass(lead)
-            tell("passed")
+                    tell("passed")
             await anyio.sleep(BETWEEN_ACTIONS_S)
 
 

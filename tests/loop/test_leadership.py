@@ -16,6 +16,7 @@ from reconciler.loop import leadership
 from reconciler.loop.leadership import LEASE_S, SAFETY_S, TRY_EVERY_S, Leadership, LedReporter, holder_name
 from reconciler.loop.live import LiveState
 from reconciler.loop.ports import Memory
+from reconciler.loop.process_mark import mark
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.loop.store import open_store
 from reconciler.loop.store.tables import leaders
@@ -214,6 +215,15 @@ async def test_who_waits_looks_again_exactly_when_the_lease_ends(leases):
     lead = Leadership(leases, holder="up")
     await lead._step()
     assert lead._wait_s() <= 0.2
+
+
+async def test_a_leader_of_this_machine_that_is_gone_is_followed_at_once(leases):
+    boot, namespace, _, start, random = mark().split(".")
+    gone = f"catwalk up on here, process 7 #{boot}.{namespace}.{2**22 + 1}.{start}.{random}"
+    await leases.acquire(gone, lease_s=60)
+    lead = Leadership(leases, holder=holder_name("up"))
+    await lead._step()
+    assert (lead.may_act(), lead.token) == (True, 2)
 
 
 async def test_the_lead_is_given_back_in_the_end(leases):

@@ -162,8 +162,14 @@ async def test_a_command_that_asks_leads_between_two_passes_and_gives_the_lead_b
                 await _next_act(leader, follower)
             assert len(command.acts) == 4
             assert one_after_the_other(leader, command, follower)
-            events = [line["event"] for line in leader.lines]
-            assert "passed" in events[events.index("asked") :]
+            assert not [at for at, _ in command.acts for began, ended in passes_of(leader) if began < at < ended]
+
+
+def passes_of(candidate: Candidate) -> list[tuple[float, float]]:
+    """When each pass began and ended."""
+    began = [line["at"] for line in candidate.lines if line["event"] == "pass"]
+    ended = [line["at"] for line in candidate.lines if line["event"] == "passed"]
+    return list(zip(began, ended, strict=False))
 
 
 async def _next_act(*candidates: Candidate) -> None:

@@ -95,6 +95,11 @@ def in_words(holder: str) -> str:
     return holder.partition(" #")[0]
 
 
+def mark_of(holder: str) -> str:
+    """That part: the mark of its process."""
+    return holder.partition(" #")[2]
+
+
 def read_state(connection: Connection) -> LeaseState:
     row = connection.execute(select(leaders).where(leaders.c.name == _NAME)).one_or_none()
     return LeaseState() if row is None else _state(row, _time(connection))
