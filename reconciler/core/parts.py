@@ -75,11 +75,11 @@ class Rotation:
     must_serve: bool = False
     """Whether somebody must be awake at any time: `scale.min` is at least 1."""
 
-    def let_go(self, machine: ObservedMachine) -> bool:
-        """Takes a machine out, unless it is the last that serves where one must."""
+    def let_go(self, machine: ObservedMachine, *, keep: int = 1) -> bool:
+        """Takes a machine out, unless fewer than `keep` would go on serving where somebody must."""
         if machine.id not in self.serving:
             return True
-        if self.must_serve and len(self.serving) == 1:
+        if self.must_serve and len(self.serving) <= keep:
             return False
         self.serving.discard(machine.id)
         return True

@@ -83,9 +83,9 @@ def _serving_again(back: Part, machines: Sequence[ObservedMachine]) -> set[str]:
 
 
 def _last_one(change: Change, rotation: Rotation, standing: Standing) -> Wait | None:
-    """A machine that serves alone is not interrupted."""
-    old = change.slot.best
-    if isinstance(change.action, Create) or old is None or rotation.let_go(old):
+    """A machine that serves alone is not interrupted, and where several must be awake one is missing at most."""
+    old, keep = change.slot.best, max(1, standing.server.spec.scale.minimum - 1)
+    if isinstance(change.action, Create) or old is None or rotation.let_go(old, keep=keep):
         return None
     return Wait(until="another machine serves", awaits=standing.server.spec.name)
 

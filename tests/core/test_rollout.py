@@ -308,3 +308,12 @@ def test_the_last_machine_that_serves_is_not_updated_in_place(world: World) -> N
     full = setback(world, new, f"time-1-{new.machines[0].digest[:8]}", "region-full")
     made = planned(world, new, [first, replace(second, checks=SICK)], setbacks=(full,), now=world.now)
     assert first.id not in {getattr(action, "machine_id", "") for action in made.actions}
+
+
+def test_without_room_only_one_machine_is_missing_at_a_time(world: World) -> None:
+    old, new = server_of(world, "old", minimum=4, maximum=4), server_of(world, "new", minimum=4, maximum=4)
+    machines = [world.machine(new.machines[0]), *machines_of(world, old)[1:]]
+    full = [setback(world, new, f"time-{n}-{new.machines[0].digest[:8]}", "fly-limit-reached") for n in (2, 3, 4)]
+    made = planned(world, new, machines, setbacks=tuple(full), now=world.now)
+    assert [type(action) for action in made.actions] == [Update]
+    assert later(made.deferred) == [("Update", "another machine serves")] * 2
