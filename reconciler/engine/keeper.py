@@ -176,6 +176,10 @@ class Keeper:
             machine = self._turn(machine.id, State.STARTING, event="start")
         if not await self._may_boot(machine, tended):
             return
+        # A process of a machine that no restart would know of could not be found after a kill.
+        await self._inventory.settle()
+        if tended.halt is not None or tended.alarm.is_set():
+            return
         try:
             run = await self._boot(machine, tended)
         except EnvironmentFault as fault:
