@@ -110,25 +110,21 @@ def _retire_replaced(slot: Slot, standing: Standing, around: Circumstances, rota
 
 
 def _change(change: Change, wait: Wait | None, around: Circumstances, rotation: Rotation) -> Part:
+    """One change, now or later, and what becomes of the other machines of its slot."""
     changed = Part((change.action,)) if wait is None else Part(deferred=(wait.on(change.action),))
     after = Wait(until=f"machine {change.action.machine.name} is healthy", awaits=change.action.server)
-    failed = change.slot.others[1:]
-    if change.beside and wait is None:
-        # A machine that was on its way to another version and serves nobody only takes the room.
-        gone = joined(
-            retire(machine, _REPLACED, around, rotation)
-            if machine.id not in rotation.serving
-            else retire_later(machine, _REPLACED, around, after)
-            for machine in failed
-        )
-    else:
-        gone = joined(retire_later(machine, _REPLACED, around, after) for machine in failed)
-    old = (
-        joined(retire_later(machine, _REPLACED, around, after) for machine in change.slot.others[:1])
-        if change.beside
-        else Part()
-    )
-    return joined((gone, changed, old))
+    stays, *failed = change.slot.others or (None,)
+    parts: list[Part] = []
+    for machine in failed:
+        # What was on its way to another version and serves nobody only takes the room.
+        if change.beside and wait is None and machine.id not in rotation.serving:
+            parts.append(retire(machine, _REPLACED, around, rotation))
+        else:
+            parts.append(retire_later(machine, _REPLACED, around, after))
+    if stays is not None and change.beside:
+        parts.append(retire_later(stays, _REPLACED, around, after))
+    others = joined(parts)
+    return Part((*others.actions, *changed.actions), others.held, (*changed.deferred, *others.deferred))
 
 
 def _surplus(standing: Standing, around: Circumstances, rotation: Rotation) -> Part:
