@@ -30,6 +30,7 @@ def _bind(options: Options) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _notice_dead_clients(listener)
     try:
         listener.bind((options.host, options.port))
     except OSError as error:
@@ -37,6 +38,15 @@ def _bind(options: Options) -> socket.socket:
         text = f"cannot listen on {options.host}:{options.port}: {error.strerror}"
         raise AdapterFailure(Cause.PORT_IN_USE, text) from error
     return listener
+
+
+def _notice_dead_clients(listener: socket.socket) -> None:
+    """Have the kernel end connections whose other end is gone without a word; accepted sockets inherit it (tcp(7))."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 60_000)):
+        option = getattr(socket, name, None)
+        if option is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

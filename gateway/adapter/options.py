@@ -56,6 +56,8 @@ class Options:
     max_children_per_principal: int
     max_sessions: int
     max_sessions_per_principal: int
+    max_calls: int
+    max_calls_per_principal: int
     max_message_bytes: int
     session_idle_s: float
     allowed_origins: frozenset[str]
@@ -104,6 +106,8 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         max_children_per_principal=parsed.max_children_per_principal,
         max_sessions=parsed.max_sessions,
         max_sessions_per_principal=parsed.max_sessions_per_principal,
+        max_calls=parsed.max_calls,
+        max_calls_per_principal=parsed.max_calls_per_principal,
         max_message_bytes=parsed.max_message_bytes,
         session_idle_s=parsed.session_idle,
         allowed_origins=frozenset(parsed.allow_origin),
@@ -145,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-children-per-principal", type=int, default=8, help="the same for one principal")
     add("--max-sessions", type=int, default=10_000, help="legacy sessions at once")
     add("--max-sessions-per-principal", type=int, default=1_000, help="the same for one principal")
+    add("--max-calls", type=int, default=4_096, help="requests at once, open listen streams included")
+    add("--max-calls-per-principal", type=int, default=512, help="the same for one principal")
     add("--max-message-bytes", type=int, default=DEFAULT_MESSAGE_BYTES, help="size of one message, in both directions")
     add("--session-idle", type=float, default=1_800.0, help="seconds without a sign of life that end a session")
     add(

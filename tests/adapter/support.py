@@ -16,6 +16,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTY = str(Path(__file__).parent / "servers" / "faulty.py")
+MODERN_RAW = str(Path(__file__).parent / "servers" / "modern.py")
 EVERYTHING = str(ROOT / "tests" / "servers" / "everything")
 BOTH = "application/json, text/event-stream"
 MODERN = "2026-07-28"

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from gateway.adapter.causes import AdapterFailure
 from gateway.adapter.child import CannotWrite
 from gateway.adapter.http.admission import check_origin, check_post
+from gateway.adapter.http.gate import CallGate, TooManyCalls
 from gateway.adapter.http.legacy import LegacyEndpoint, refuse
 from gateway.adapter.http.modern import ModernEndpoint
 from gateway.adapter.http.outbox import ClientGone
@@ -47,6 +48,7 @@ class AdapterApp:
         self._origins = options.allowed_origins
         self._max_body_bytes = options.max_message_bytes
         self._log = log
+        self._gate = CallGate(total=options.max_calls, per_principal=options.max_calls_per_principal)
         self._endpoints: Endpoints | None = None
         self._close_streams: Callable[[], None] = lambda: None
         self._draining = False
@@ -80,6 +82,8 @@ class AdapterApp:
             return
         except BodyTooLarge:
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message="the body is too large", http_status=413))
+        except TooManyCalls:
+            await self._unavailable(exchange, Refusal(code=NOT_READY, message="too many requests are running"))
         except AdapterFailure as failure:
             text = f"{failure.cause.value}: {failure.detail}"
             await self._unavailable(exchange, Refusal(code=NOT_READY, message=text))
@@ -103,7 +107,8 @@ class AdapterApp:
             state = "draining" if self._draining else self._status.state.value
             await self._unavailable(exchange, Refusal(code=NOT_READY, message=f"the server is {state}"))
         elif exchange.method == "POST":
-            await self._post(exchange, self._endpoints)
+            with self._gate.passing(exchange.principal):
+                await self._post(exchange, self._endpoints)
         else:
             await self._stream_verb(exchange, self._endpoints[0])
 

@@ -25,7 +25,7 @@ from gateway.protocol.revisions import (
     MODERN_REVISIONS,
     PROGRESS_KEY,
 )
-from gateway.protocol.scan import Member, compose, object_members
+from gateway.protocol.scan import Member, compose, json_array, json_object, object_members
 
 _CACHEABLE = frozenset(
     {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
@@ -53,8 +53,25 @@ def to_modern_reply(message: Message, method: str, raw_id: str, server_info: str
     if not isinstance(place.value, dict):
         return _reply(Refusal(code=INTERNAL_ERROR, message="the server's result is no object"), raw_id)
     result, _ = object_members(message.text, place.start)
-    raw_result = compose_result(message.text, result, method=method, server_info=server_info)
+    text = message.text
+    if method == "tools/list" and '"taskSupport"' in text:
+        text = _without_tasks(message.members["result"].value)
+        result, _ = object_members(text)
+    raw_result = compose_result(text, result, method=method, server_info=server_info)
     return Reply(body=f'{{"jsonrpc":"2.0","id":{raw_id},"result":{raw_result}}}'.encode(), final=True)
+
+
+def _without_tasks(listed: object) -> str:
+    """A list of tools without the tasks of revision 2025-11-25: a tool that runs only as one cannot be called."""
+    value = json_object(listed)
+    kept: list[dict[str, object]] = []
+    for tool in map(json_object, json_array(value.get("tools"))):
+        execution = json_object(tool.get("execution"))
+        if execution.get("taskSupport") != "required":
+            rest = {key: each for key, each in execution.items() if key != "taskSupport"}
+            plain = {key: each for key, each in tool.items() if key != "execution"}
+            kept.append({**plain, "execution": rest} if rest else plain)
+    return json.dumps({**value, "tools": kept}, ensure_ascii=False)
 
 
 def compose_result(text: str, result: Mapping[str, Member], *, method: str, server_info: str | None) -> str:

@@ -9,6 +9,7 @@ import threading
 CANCELLED = []
 HELD = {}
 ANSWERS = {}
+CAPABILITIES = {}
 LOCK = threading.Lock()
 
 
@@ -94,6 +95,19 @@ def helper(_, __):
     return str(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
 
 
+def needs_page(arguments, _):
+    HELD["page"] = HELD.get("page", 0) + 1
+    return None if HELD["page"] % 2 else "the page was seen"
+
+
+def burst(arguments, meta):
+    for step in range(arguments["count"]):
+        notify("notifications/progress", {"progressToken": meta.get("progressToken"), "progress": step + 1})
+        if step + 1 == arguments["pause_after"]:
+            hold(arguments["name"])
+    return "all sent"
+
+
 TOOLS = {
     "echo": lambda arguments, _: arguments["text"],
     "hold": lambda arguments, _: hold(arguments["name"]),
@@ -111,6 +125,9 @@ TOOLS = {
     "cancelled": lambda _, __: json.dumps(CANCELLED),
     "pid": lambda _, __: str(os.getpid()),
     "helper": helper,
+    "needs_page": needs_page,
+    "burst": burst,
+    "capabilities": lambda _, __: json.dumps(CAPABILITIES),
     "number": None,
 }
 
@@ -123,9 +140,16 @@ def handle(message):
         return
     if method == "tools/call":
         text = TOOLS[params["name"]](params.get("arguments", {}), params.get("_meta", {}))
+        if text is None:
+            page = {"mode": "url", "elicitationId": "e1", "url": "https://example.com/page", "message": "Please look"}
+            error = {"code": -32042, "message": "a page must be opened", "data": {"elicitations": [page]}}
+            write({"jsonrpc": "2.0", "id": request_id, "error": error})
+            return
         write({"jsonrpc": "2.0", "id": request_id, "result": text_result(text)})
     elif method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
+        tools[0]["execution"] = {"taskSupport": "optional"}
+        tools.append({"name": "only_as_task", "inputSchema": {}, "execution": {"taskSupport": "required"}})
         write({"jsonrpc": "2.0", "id": request_id, "result": {"tools": tools}})
     elif method == "resources/read":
         error = {"code": -32002, "message": "Resource not found", "data": {"uri": params["uri"]}}
@@ -137,6 +161,7 @@ def handle(message):
 
 
 def initialize(message):
+    CAPABILITIES.update(message["params"]["capabilities"])
     result = {
         "protocolVersion": message["params"]["protocolVersion"],
         "capabilities": {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}},
@@ -144,6 +169,16 @@ def initialize(message):
         "instructions": json.dumps(message["params"]["capabilities"]),
     }
     write({"jsonrpc": "2.0", "id": message["id"], "result": result})
+
+
+def answer_probe(message, way):
+    if way == "exit":
+        sys.stderr.write("the first message must be initialize\n")
+        raise SystemExit(1)
+    if way == "old":
+        write({"jsonrpc": "2.0", "id": message["id"], "result": {"supportedVersions": ["2025-11-25"]}})
+    elif way != "silent":
+        write({"jsonrpc": "2.0", "id": message["id"], "error": {"code": int(way), "message": "no"}})
 
 
 def main():
@@ -155,7 +190,9 @@ def main():
     for line in sys.stdin:
         message = json.loads(line)
         method = message.get("method")
-        if method == "initialize":
+        if method == "server/discover" and "--on-probe" in sys.argv:
+            answer_probe(message, sys.argv[sys.argv.index("--on-probe") + 1])
+        elif method == "initialize":
             initialize(message)
         elif method == "notifications/cancelled":
             CANCELLED.append(message["params"].get("reason"))
