@@ -20,11 +20,12 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from gateway.answers import ClientResponseHead, answer_head, explain
+from gateway.breaker import MAX_REASON_BYTES, Breakers, ServerDown, down, down_problem, is_down
 from gateway.calls import NO_BODY, UNREAD, Call, read_call
 from gateway.client import Client, ClientGone
 from gateway.decision import ClientHead, Forward, RequestRules, body_too_large
 from gateway.edge.plans import PlanMemory
-from gateway.edge.protocol import Edge
+from gateway.edge.shared import Edge
 from gateway.edge.writing import ResponseHeads
 from gateway.headers import PIN_HEADER, SESSION_HEADER
 from gateway.policy import LIST, UnreadableList, check, filter_tools
@@ -37,6 +38,7 @@ from gateway.relay import (
     Relay,
     RelayFault,
     RequestHead,
+    ResponseHead,
     UpstreamBroken,
     UpstreamUnreachable,
 )
@@ -84,12 +86,19 @@ class ServerEndpoint:
         self._relay = relay
         self._sealer = CapsuleSealer(settings.session_key)
         self._sessions = SessionKeeper(relay)
+        self._breakers = Breakers(settings.monotonic)
         self._rules = RequestRules(settings, routes, self._sealer, self._sessions)
 
     def edge(self) -> Edge:
         """The same data path for the connections themselves, by the same rules and over the same relay."""
         plans = PlanMemory(self._rules.decide, lambda: self._rules.generation)
-        return Edge(relay=self._relay, plans=plans, heads=ResponseHeads(self._sealer))
+        return Edge(
+            relay=self._relay,
+            plans=plans,
+            heads=ResponseHeads(self._sealer),
+            breakers=self._breakers,
+            server_note=self._settings.server_note,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -111,14 +120,21 @@ class ServerEndpoint:
             await _answer(client, internal_fault().answer())
 
     async def _carry(self, forward: Forward, client: Client) -> None:
+        server = forward.upstream.server
         try:
             request = await self._read(forward, client)
             answer = check(forward.grant.tools, request.call, request.first, is_modern=not forward.has_sessions)
             if answer is not None:
                 await client.answer(answer)
-            elif await self._exchange(forward, client, request) is Outcome.LOST:
+                return
+            self._breakers.check(server)
+            if await self._exchange(forward, client, request) is Outcome.LOST:
                 await self._exchange_restored(forward, client, request)
+        except ServerDown as fault:
+            problem = down_problem(server, fault.cause, self._settings.server_note(server))
+            await _answer(client, problem.rpc_answer() if forward.method == "POST" else problem.answer())
         except RelayFault as fault:
+            self._breakers.note(server, fault)
             await self._report(forward, client, fault)
 
     async def _read(self, forward: Forward, client: Client) -> Request:
@@ -174,11 +190,29 @@ class ServerEndpoint:
         finally:
             exchange.abort()
 
+    async def _head(self, forward: Forward, response: BufferedResponse) -> ResponseHead:
+        """The head of an answer that a machine gave.
+
+        Raises:
+            ServerDown: the proxy in front of the machines answered in their place.
+            SessionNotFound: the same, where only one machine could answer.
+        """
+        head, server = await response.head(), forward.upstream.server
+        if not is_down(head):
+            self._breakers.answered(server)
+        elif forward.is_pinned:
+            raise SessionNotFound
+        else:
+            fault = down(await response.read_whole(MAX_REASON_BYTES))
+            self._breakers.note(server, fault)
+            raise fault
+        return head
+
     async def _answer_initialize(
         self, forward: Forward, client: Client, response: BufferedResponse, request: Request
     ) -> None:
         """The session's capsule says with what it may be started again, which only the whole answer tells."""
-        upstream_head, body = await response.head(), await response.read()
+        upstream_head, body = await self._head(forward, response), await response.read()
         opening = opening_of(request.first, body, upstream_head)
         head = answer_head(replace(forward, opening=opening), upstream_head, self._sealer)
         await client.start(head.status, head.for_whole_body(len(body)))
@@ -188,7 +222,7 @@ class ServerEndpoint:
         self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
     ) -> None:
         async with _watched(client, exchange):
-            upstream_head = await response.head()
+            upstream_head = await self._head(forward, response)
             body = await response.read_whole(_MAX_LIST_BYTES)
         head = answer_head(forward, upstream_head, self._sealer)
         assert forward.grant.tools is not None
@@ -223,7 +257,7 @@ class ServerEndpoint:
             exchange.complete_request()
 
     async def _answer_whole(self, forward: Forward, client: Client, response: BufferedResponse) -> None:
-        head = answer_head(forward, await response.head(), self._sealer)
+        head = answer_head(forward, await self._head(forward, response), self._sealer)
         body = await response.read()
         await client.start(head.status, head.for_whole_body(len(body)))
         await client.write(body, more=False)
@@ -232,7 +266,7 @@ class ServerEndpoint:
         self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
     ) -> None:
         async with _watched(client, exchange):
-            head = answer_head(forward, await response.head(), self._sealer)
+            head = answer_head(forward, await self._head(forward, response), self._sealer)
             await _copy(head, client, response)
 
     async def _report(self, forward: Forward, client: Client, fault: RelayFault) -> None:

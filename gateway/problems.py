@@ -41,6 +41,7 @@ class ProblemKind(Enum):
     BODY_TIMEOUT = ("body-timeout", 408, "The request body did not arrive")
     UPSTREAM_UNREACHABLE = ("upstream-unreachable", 502, "The server cannot be reached")
     UPSTREAM_BROKEN = ("upstream-broken", 502, "The server gave no usable answer")
+    SERVER_DOWN = ("server-down", 503, "The server does not run")
     UPSTREAM_BUSY = ("upstream-busy", 503, "The server has too many calls open")
     UPSTREAM_TIMEOUT = ("upstream-timeout", 504, "The server did not answer in time")
     NOT_READY = ("not-ready", 503, "Catwalk is not ready")

@@ -8,6 +8,10 @@ from gateway.access import Access, OpenAccess
 from gateway.relay.limits import RelayLimits
 
 
+def _no_note(_: str) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     """Sizes in bytes, times in seconds."""
@@ -27,6 +31,10 @@ class GatewaySettings:
     """How long a session id is good for, whatever the server thinks of it."""
     now: Callable[[], float] = time.time
     """The clock, in Unix seconds, that expiries are compared with."""
+    server_note: Callable[[str], str] = _no_note
+    """What the control plane knows about a server that does not run, for its callers; empty where that is nothing."""
+    monotonic: Callable[[], float] = time.monotonic
+    """A clock that never goes back, in seconds."""
     max_body_bytes: int = 16 * 1024 * 1024
     max_head_bytes: int = 32 * 1024
     max_headers: int = 128

@@ -9,8 +9,10 @@ from typing import Protocol
 import structlog
 
 from gateway.answers import explain
+from gateway.breaker import MAX_REASON_BYTES, ServerDown, down, down_problem, is_down
 from gateway.edge.plans import Plan
-from gateway.edge.writing import ResponseHeads, announces_length, encode_answer
+from gateway.edge.shared import Edge
+from gateway.edge.writing import announces_length, encode_answer
 from gateway.problems import Answer, SessionNotFound, session_not_found
 from gateway.relay import ExchangeAborted, RelayFault, ResponseHead
 from gateway.relay.exchange import ReadFlow
@@ -46,13 +48,26 @@ class ClientConnection(Protocol):
 class EdgeCall:
     """Implements `ResponseSink` for one client."""
 
-    __slots__ = ("_client", "_heads", "_is_chunked", "_is_open", "_request", "flow", "has_begun", "is_stream", "plan")
+    __slots__ = (
+        "_client",
+        "_is_chunked",
+        "_is_open",
+        "_reason",
+        "_request",
+        "_shared",
+        "flow",
+        "has_begun",
+        "is_stream",
+        "plan",
+    )
 
-    def __init__(self, plan: Plan, client: ClientConnection, heads: ResponseHeads, request: bytes) -> None:
+    def __init__(self, plan: Plan, client: ClientConnection, shared: Edge, request: bytes) -> None:
         self.plan = plan
         self._request = request
         self._client = client
-        self._heads = heads
+        self._shared = shared
+        self._reason: bytes | None = None
+        """What the proxy in front of the machines says in their place, as far as it is here."""
         self._is_chunked = False
         self._is_open = True
         self.has_begun = False
@@ -65,6 +80,9 @@ class EdgeCall:
 
     def whole_received(self, head: ResponseHead, body: bytes) -> None:
         """The most frequent case: everything in one write."""
+        if head.status >= 500 and is_down(head) and not is_lost(self.plan.forward, head):
+            self._reason = body
+            return
         translated = self._translate(head)
         if translated is not None:
             self.has_begun = True
@@ -72,6 +90,9 @@ class EdgeCall:
 
     def head_received(self, head: ResponseHead) -> None:
         """Write the head; without an announced length the body goes out in chunks."""
+        if head.status >= 500 and is_down(head) and not is_lost(self.plan.forward, head):
+            self._reason = b""
+            return
         translated = self._translate(head)
         if translated is None:
             return
@@ -83,14 +104,18 @@ class EdgeCall:
 
     def body_received(self, data: bytes) -> None:
         """Write a piece."""
-        if self._is_open:
+        if self._reason is not None:
+            self._reason = (self._reason + data)[:MAX_REASON_BYTES]
+        elif self._is_open:
             self._client.write(encode_chunk(data) if self._is_chunked else data)
             if self._client.is_slow and self.flow is not None:
                 self.flow.pause_reading()
 
     def ended(self) -> None:
         """The response is whole."""
-        if self._is_open:
+        if self._reason is not None and self._is_open:
+            self._refuse(SessionNotFound() if self.plan.forward.is_pinned else down(self._reason))
+        elif self._is_open:
             self._is_open = False
             if self._is_chunked:
                 self._client.write(LAST_CHUNK)
@@ -122,13 +147,15 @@ class EdgeCall:
             self._client.call_given_up(self._request)
             return None
         try:
-            return self._heads.translate(self.plan.forward, head)
+            return self._shared.heads.translate(self.plan.forward, head)
         except (RelayFault, SessionNotFound) as error:
             self._refuse(error)
             return None
 
     def _refuse(self, error: RelayFault | SessionNotFound) -> None:
         self._is_open = False
+        if isinstance(error, RelayFault):
+            self._shared.breakers.note(self.plan.forward.upstream.server, error)
         if not self.has_begun:
             self._client.write(encode_answer(self._answer(error)))
         self._client.call_ended(clean=not self.has_begun)
@@ -136,5 +163,8 @@ class EdgeCall:
     def _answer(self, error: RelayFault | SessionNotFound) -> Answer:
         if isinstance(error, SessionNotFound):
             return session_not_found()
-        problem = explain(error, self.plan.forward.upstream.server)
+        server = self.plan.forward.upstream.server
+        is_down = isinstance(error, ServerDown)
+        note = self._shared.server_note(server) if is_down else ""
+        problem = down_problem(server, error.cause, note) if is_down else explain(error, server)
         return problem.rpc_answer() if self.plan.forward.method == "POST" else problem.answer()

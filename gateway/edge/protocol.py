@@ -7,7 +7,6 @@ is kept for afterwards, up to a limit at which the client is no longer read.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.config import Config
@@ -17,10 +16,11 @@ from uvicorn.server import ServerState
 from gateway.calls import NO_BODY, read_call
 from gateway.edge.exchange import EdgeCall
 from gateway.edge.heads import MAX_BLOCK_BYTES
-from gateway.edge.plans import Plan, PlanMemory
-from gateway.edge.writing import ResponseHeads, encode_headers
+from gateway.edge.plans import Plan
+from gateway.edge.shared import Edge
+from gateway.edge.writing import encode_headers
 from gateway.policy import is_decided
-from gateway.relay import Exchange, Relay
+from gateway.relay import Exchange
 from gateway.relay.known import HEAD_END
 
 _OWN_PATHS = b" /servers/"
@@ -31,32 +31,6 @@ _MAX_WAITING_BYTES = 256 * 1024
 _INITIALIZE = "initialize"
 _BODY_PATIENCE_S = 1.0
 """How long the rest of a small body may take; then uvicorn waits for it, under the limits of the ASGI path."""
-
-
-class HeadEnds:
-    """The headers that uvicorn gives every response, as bytes. It makes a new list each second, for the date."""
-
-    __slots__ = ("_encoded", "_headers")
-
-    def __init__(self) -> None:
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._encoded = b"\r\n"
-
-    def of(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The lines of these headers and the empty line behind them."""
-        if headers is not self._headers:
-            self._headers, self._encoded = headers, encode_headers(headers) + b"\r\n"
-        return self._encoded
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """What all connections of one gateway share."""
-
-    relay: Relay
-    plans: PlanMemory
-    heads: ResponseHeads
-    head_ends: HeadEnds = field(default_factory=HeadEnds)
 
 
 def edge_protocol(edge: Edge) -> type[asyncio.Protocol]:
@@ -133,9 +107,11 @@ class EdgeProtocol(HttpToolsProtocol):
     def _begin(self, plan: Plan, request: bytes) -> bool:
         body = request[len(request) - plan.body_size :]
         asked = read_call(body) if plan.body_size else NO_BODY
+        if not self.shared.breakers.is_clear(plan.forward.upstream.server):
+            return False
         if asked.method == _INITIALIZE or not is_decided(plan.forward.grant.tools, asked):
             return False
-        call = EdgeCall(plan, self, self.shared.heads, request)
+        call = EdgeCall(plan, self, self.shared, request)
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
         if exchange is None:
             return False

@@ -16,7 +16,7 @@ from typing import cast
 
 from gateway.relay.exchange import DrainGate, Exchange, ResponseSink
 from gateway.relay.faults import RelayFault, UpstreamBroken, UpstreamTimeout
-from gateway.relay.known import KnownHead, KnownHeads
+from gateway.relay.known import HEAD_END, KnownHead, KnownHeads
 from gateway.relay.limits import RelayLimits
 from gateway.relay.parser import ResponseParser
 
@@ -160,7 +160,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin_known(self, exchange: Exchange, known: KnownHead, data: bytes) -> None:
         self._has_head = True
-        body = data[known.block_size :]
+        body = data[data.index(HEAD_END) + len(HEAD_END) :]
         if len(body) >= known.content_length:
             exchange.sink.whole_received(known.head, body[: known.content_length])
             if self._exchange is exchange:

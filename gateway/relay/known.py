@@ -20,8 +20,21 @@ class KnownHead:
     """A parsed head and what follows it."""
 
     head: ResponseHead
-    block_size: int
     content_length: int
+
+
+_VARYING = b"\r\nfly-request-id: "
+"""Fly's proxy gives every response a number of its own. Without that one line, heads are alike again."""
+
+
+def _key(data: bytes, end: int) -> bytes:
+    """The block without the line that differs each time; such a line means nothing for where the message ends."""
+    start = data.find(_VARYING, 0, end)
+    if start < 0:
+        return data[:end]
+    line_end = data.index(b"\r\n", start + 2)
+    is_plain = data[start + len(_VARYING) : line_end].replace(b"-", b"").isalnum()
+    return data[:start] + data[line_end:end] if is_plain else data[:end]
 
 
 class KnownHeads:
@@ -35,15 +48,14 @@ class KnownHeads:
     def find(self, data: bytes) -> KnownHead | None:
         """The head that `data` begins with, if it has been parsed before."""
         end = data.find(HEAD_END, 0, _MAX_BLOCK_BYTES)
-        return self._by_block.get(data[: end + 4]) if end >= 0 else None
+        return self._by_block.get(_key(data, end + 4)) if end >= 0 else None
 
     def learn(self, data: bytes, head: ResponseHead, content_length: int) -> None:
         """Remember the head that `data` begins with; the oldest is forgotten where there are too many."""
         end = data.find(HEAD_END, 0, _MAX_BLOCK_BYTES)
         if end < 0:
             return
-        block = data[: end + 4]
+        block = _key(data, end + 4)
         if len(self._by_block) >= _MAX_HEADS:
             del self._by_block[next(iter(self._by_block))]
-        known = KnownHead(head=replace(head, block=block), block_size=end + 4, content_length=content_length)
-        self._by_block[block] = known
+        self._by_block[block] = KnownHead(head=replace(head, block=block), content_length=content_length)

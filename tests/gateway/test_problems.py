@@ -66,7 +66,19 @@ HTTP_SCENARIOS = {
     ProblemKind.NOT_READY: "GET /readyz HTTP/1.1\r\nhost: 10.0.0.1:8080\r\n\r\n",
     ProblemKind.INTERNAL: "GET /broken HTTP/1.1\r\nhost: localhost\r\n\r\n",
 }
+
+
+async def proxy_without_a_machine(reader, writer):
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        b"fly-request-id: 01-iad\r\ncontent-length: 6\r\n\r\n[PM07]"
+    )
+    await writer.drain()
+
+
 UPSTREAM_SCENARIOS = {
+    ProblemKind.SERVER_DOWN: (proxy_without_a_machine, RelayLimits()),
     ProblemKind.UPSTREAM_UNREACHABLE: (None, RelayLimits()),
     ProblemKind.UPSTREAM_BROKEN: (not_http, RelayLimits()),
     ProblemKind.UPSTREAM_BUSY: (silent, RelayLimits(max_connections_per_upstream=0)),
