@@ -105,13 +105,34 @@ class Store:
             # Whoever waited for the commit that held its changes has nothing left to write, and must not commit
             # what others have put since: a thousand waiters would make a thousand commits.
             if self._durable < wanted:
-                batch, self._pending, reached = self._pending, {}, self._puts
-                await asyncio.shield(asyncio.to_thread(_write, self._connection, batch))
-                self._durable = reached
+                await self._commit()
+
+    async def _commit(self) -> None:
+        """Writes what is pending. What could not be written stays pending, behind what was put since."""
+        batch, self._pending, reached = self._pending, {}, self._puts
+        try:
+            await _to_its_end(asyncio.ensure_future(asyncio.to_thread(_write, self._connection, batch)))
+        except sqlite3.Error:
+            self._pending = batch | self._pending
+            raise
+        self._durable = reached
 
     async def close(self) -> None:
         await self.settle()
         await asyncio.to_thread(self._connection.close)
+
+
+async def _to_its_end(write: "asyncio.Future[None]") -> None:
+    """Waits for a write, also when the one who waits is cancelled: a thread cannot be, and holds the connection."""
+    cancelled: asyncio.CancelledError | None = None
+    while not write.done():
+        try:
+            await asyncio.wait({write})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    write.result()
+    if cancelled is not None:
+        raise cancelled
 
 
 def _connect(path: Path) -> sqlite3.Connection:
