@@ -32,6 +32,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.serve")
 JITTER: Final = 0.2
 """Each poll comes up to this part of its interval earlier or later, so that many fleets do not ask at one moment."""
 
+HEALTH_S: Final = 8.0
+HEALTH_JITTER_S: Final = 1.5
+"""Two looks are at most 11 s apart, which leaves a check of 4 s until a crash has to be known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -91,7 +95,12 @@ def _manner(service: Service) -> Manner:
     key = session_key(service.place.state_dir)
     return Manner(
         gateway=service_gateway(service.settings, host=service.host, session_key=key),
-        schedule=ScheduleSettings(poll_s=service.poll_s, poll_jitter_s=service.poll_s * JITTER),
+        schedule=ScheduleSettings(
+            poll_s=service.poll_s,
+            poll_jitter_s=service.poll_s * JITTER,
+            health_s=HEALTH_S,
+            health_jitter_s=HEALTH_JITTER_S,
+        ),
     )
 
 

@@ -40,7 +40,8 @@ class ScheduleSettings:
     """How often the source is asked for its newest revision."""
     poll_jitter_s: float = 0.0
     health_s: float = 10.0
-    """How often the machines are looked at. With checks every 5 s a crash is seen within 15 s."""
+    """How often the machines are looked at. With checks every 5 s a crash is seen within 15 s, jitter included."""
+    health_jitter_s: float = 0.0
     resync_s: float = 600.0
     """How often everything is read again without a reason: keys, registries and source may have changed unseen."""
     resync_jitter_s: float = 30.0

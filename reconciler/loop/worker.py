@@ -132,7 +132,12 @@ class Worker:
                 jitter_s=settings.poll_jitter_s,
                 act=self._ask_for_poll,
             ),
-            Tick(name="health", every_s=settings.health_s, act=lambda: self.queue.wake(Trigger.HEALTH)),
+            Tick(
+                name="health",
+                every_s=settings.health_s,
+                jitter_s=settings.health_jitter_s,
+                act=lambda: self.queue.wake(Trigger.HEALTH),
+            ),
             Tick(
                 name="resync",
                 every_s=settings.resync_s,

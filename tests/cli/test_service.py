@@ -14,6 +14,7 @@ from reconciler.cli.machines_doors import flycast
 from reconciler.cli.main import run
 from reconciler.cli.repository import github_repository, remote_source
 from reconciler.cli.service_settings import require_service, service_gateway
+from reconciler.cli.serving_fleet import HEALTH_JITTER_S, HEALTH_S
 from reconciler.errors import CatwalkError, EnvironmentFault
 from reconciler.fly.probe import DataPath
 from reconciler.settings import KNOWN_VARIABLES, Settings, read_settings
@@ -151,6 +152,11 @@ def test_the_settings_table_is_complete() -> None:
     settings = (ROOT / "reconciler" / "settings.py").read_text(encoding="utf-8")
     read = set(re.findall(r'"((?:FLY_API|GITHUB|SOPS_AGE)_[A-Z_]+)"', settings))
     assert told == KNOWN_VARIABLES | read
+
+
+def test_looks_of_a_service_are_close_enough_to_know_a_crash_in_15_s() -> None:
+    longest_gap_s, check_interval_s = HEALTH_S + 2 * HEALTH_JITTER_S, 4
+    assert longest_gap_s + check_interval_s <= 15
 
 
 LOGGING = """
