@@ -77,7 +77,7 @@ class Reconciler:
         Raises:
             CatwalkError: the fleet could not be observed, or the memory not be read.
         """
-        desired = await self._reader.read(Trigger.COMMAND)
+        desired = await self._reader.read(Trigger.COMMAND, look_only=True)
         if desired.accepted is None:
             return Preview(plan=None, manifests=None, problems=desired.problems)
         observation = await self._ports.fleet.observe()

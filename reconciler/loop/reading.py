@@ -29,12 +29,13 @@ class DesiredReader:
         self._announcer = Announcer(ports.progress)
         self._last: Desired | None = None
 
-    async def read(self, trigger: Trigger, *, retry_held: bool = False) -> Desired:
+    async def read(self, trigger: Trigger, *, retry_held: bool = False, look_only: bool = False) -> Desired:
         """The desired state of now. Failures are part of it; so are servers that are held at an earlier configuration.
 
         Args:
             trigger: why it is read; a health pass takes what was read last where only a commit could change it.
             retry_held: ends every hold, so that the revision's own configuration is tried once more.
+            look_only: writes nothing.
 
         Raises:
             CatwalkError: the memory cannot say which revision was the last good one.
@@ -42,7 +43,10 @@ class DesiredReader:
         if trigger is Trigger.HEALTH and self._last is not None and self._last.final:
             return self._last
         choice = await self._revisions.choose()
-        servers = await self._servers(choice.accepted, retry_held=retry_held) if choice.accepted else ()
+        servers: tuple[ResolvedServer, ...] = ()
+        if choice.accepted is not None:
+            resolved = await self._resolver.resolve_all(choice.accepted)
+            servers = await self._rollback.settle(choice.accepted, resolved, retry=retry_held, look_only=look_only)
         self._last = Desired(accepted=choice.accepted, refusal=choice.refusal, servers=servers)
         self._announcer.announce(self._last)
         return self._last
@@ -59,10 +63,6 @@ class DesiredReader:
     async def keep_good_servers(self, arrived: Sequence[GoodServer]) -> None:
         """Remembers configurations that were seen healthy."""
         await self._rollback.keep_good(arrived)
-
-    async def _servers(self, accepted: Accepted, *, retry_held: bool) -> tuple[ResolvedServer, ...]:
-        resolved = await self._resolver.resolve_all(accepted)
-        return await self._rollback.settle(accepted, resolved, retry=retry_held)
 
     async def keep_good(self, accepted: Accepted) -> None:
         """Makes a revision the one to fall back to."""

@@ -41,7 +41,7 @@ class Rollback:
         self._fallbacks: dict[tuple[str, str], ResolvedServer] = {}
 
     async def settle(
-        self, accepted: Accepted, servers: Sequence[ResolvedServer], *, retry: bool
+        self, accepted: Accepted, servers: Sequence[ResolvedServer], *, retry: bool, look_only: bool = False
     ) -> tuple[ResolvedServer, ...]:
         """The servers of a revision, those that are held with their fallback. Holds that are over end here.
 
@@ -49,6 +49,7 @@ class Rollback:
             accepted: the revision in force.
             servers: its servers as it asks for them.
             retry: ends every hold, because a person asked for another try.
+            look_only: forgets nothing, because somebody only wants to know.
 
         Raises:
             CatwalkError: the memory does not answer.
@@ -57,7 +58,7 @@ class Rollback:
         holds = {hold.server: hold for hold in await self._memory.holds()}
         by_name = {server.spec.name: server for server in servers}
         over = [name for name, hold in holds.items() if retry or _is_over(hold, accepted, by_name.get(name))]
-        if over:
+        if over and not look_only:
             await self._memory.release_holds(over)
         standing = {name: hold for name, hold in holds.items() if name not in over}
         settled = [await self._go_back(server, standing.get(server.spec.name)) for server in servers]

@@ -93,6 +93,16 @@ async def test_a_preview_ends_no_hold(healthy):
     assert [problem.code for problem in preview.problems] == ["held"]
 
 
+async def test_a_preview_of_a_newer_commit_forgets_nothing(healthy):
+    healthy.commit("bad", "time=x@2 memory")
+    await healthy.run()
+    healthy.commit("newer", "time=x@3 memory")
+    preview = await healthy.reconciler.preview()
+    assert preview.plan is not None
+    assert [action.server for action in preview.plan.actions] == ["time"]
+    assert len(await healthy.memory.holds()) == 1
+
+
 async def test_a_server_that_never_worked_has_nothing_to_go_back_to(world):
     world.fleet.broken["time@2"] = BROKEN
     world.commit("bad", "time=x@2")
