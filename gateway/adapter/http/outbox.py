@@ -124,13 +124,14 @@ class Outbox:
 
     async def _wait(self, timeout_s: float) -> None:
         loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
+        waiter = self._waiter = loop.create_future()
         timer = loop.call_later(timeout_s, self._wake)
         try:
-            await self._waiter
+            await waiter
         finally:
             timer.cancel()
-            self._waiter = None
+            if self._waiter is waiter:  # A reader that was replaced must not take the place of the new one.
+                self._waiter = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
