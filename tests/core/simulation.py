@@ -38,6 +38,11 @@ FLEET = "acme"
 HEALTHY = (Check(name="servicecheck-00-http-8080", state=CheckState.PASSING),)
 SICK = (Check(name="servicecheck-00-http-8080", state=CheckState.CRITICAL),)
 CRASH = ExitEvent(exit_code=79, requested=False)
+COMES_TO_REST = {
+    MachineState.STOPPING: MachineState.STOPPED,
+    MachineState.SUSPENDING: MachineState.SUSPENDED,
+    MachineState.DESTROYING: MachineState.DESTROYED,
+}
 Key = tuple[str, str]
 
 
@@ -68,8 +73,10 @@ class Simulation:
         )
 
     def settle(self) -> None:
-        """Time passes: what was starting is up, and its checks have an answer."""
+        """Time passes: what was starting is up, and its checks have an answer; what was going to rest does."""
         for key, machine in self.machines.items():
+            if machine.state in COMES_TO_REST:
+                self.machines[key] = replace(machine, state=COMES_TO_REST[machine.state])
             if machine.state in {MachineState.STARTING, MachineState.UPDATING, MachineState.RESTARTING}:
                 checks = SICK if machine.digest in self.bad_digests else HEALTHY
                 self.machines[key] = replace(machine, state=MachineState.STARTED, checks=checks)
