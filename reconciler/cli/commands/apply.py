@@ -26,6 +26,7 @@ from reconciler.core.problems import Problem
 from reconciler.core.types import ServerState, Trigger
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.progress import Progress
+from reconciler.loop.signals import Signals
 from reconciler.settings import Settings, read_settings
 
 WELL: Final = frozenset({ServerState.READY, ServerState.IDLE, ServerState.SUSPENDED})
@@ -91,7 +92,8 @@ async def _apply(request: Request, wish: Wish) -> Pass:
             await connected.store.confirm_prune(wish.prune)
         assert connected.lead is not None
         await opened.enter_async_context(connected.lead.held(patience_s=PATIENCE_S))
-        return await connected.reconciler.run_pass(Trigger.COMMAND, expected_digest=wish.plan)
+        signals = Signals(may_act=connected.lead.may_act)
+        return await connected.reconciler.run_pass(Trigger.COMMAND, signals=signals, expected_digest=wish.plan)
 
 
 def _left_over(finished: Pass, confirmed: str) -> Iterator[Problem]:

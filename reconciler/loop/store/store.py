@@ -11,8 +11,8 @@ from reconciler.core.actions import Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus
-from reconciler.loop.ports import Clock
-from reconciler.loop.store import reads, safety, writes
+from reconciler.loop.ports import Clock, Delivery
+from reconciler.loop.store import inbox, reads, safety, writes
 from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.leases import Leases, require_leader
 from reconciler.loop.store.records import Intent, PassSummary, Transition
@@ -83,6 +83,10 @@ class Store:
             return work(connection)
 
         return await self._database.write(fenced)
+
+    async def take_in(self, delivery: Delivery) -> bool:
+        """Keeps a webhook; whether it is new. Open to a process that does not lead, because anybody may be called."""
+        return await self._database.write(lambda connection: inbox.take_in(connection, delivery))
 
     def close(self) -> None:
         self._database.close()

@@ -129,3 +129,12 @@ leaders: Final = Table(
     Column("wanted_by", String(256), nullable=False, server_default=""),
     Column("wanted_until", Double, nullable=False, server_default="0"),
 )
+
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("trigger", String(16), nullable=False),
+    Column("received_at", String(40), nullable=False),
+    Index("ix_deliveries_received_at", "received_at"),
+)
