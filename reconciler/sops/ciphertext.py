@@ -6,7 +6,9 @@ passes, one that was changed by hand does not.
 
 import base64
 import binascii
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -76,10 +78,29 @@ def _base64(text: bytes) -> bytes:
 class DataKey:
     """The symmetric key of one file, shown nowhere."""
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_key")
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._cipher = AESGCM(key)
+
+    @classmethod
+    def generate(cls) -> "DataKey":
+        """A new key, from the randomness of the operating system."""
+        return cls(os.urandom(DATA_KEY_BYTES))
+
+    def wrapped(self, wrap: Callable[[bytes], str]) -> str:
+        """What `wrap` makes of the key: the one way in which it leaves this object, to be encrypted to somebody."""
+        return wrap(self._key)
+
+    def seal(self, plaintext: bytes, value_type: ValueType, additional_data: str) -> str:
+        """The encrypted value in its written form. The nonce is random, so that no two are alike."""
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, plaintext, additional_data.encode("utf-8"))
+        data, initial, tag = (
+            base64.b64encode(part).decode("ascii") for part in (sealed[:-_TAG_BYTES], nonce, sealed[-_TAG_BYTES:])
+        )
+        return f"ENC[AES256_GCM,data:{data},iv:{initial},tag:{tag},type:{value_type}]"
 
     def open(self, value: EncryptedValue, additional_data: str) -> bytes:
         """The plaintext.
