@@ -108,6 +108,18 @@ def burst(arguments, meta):
     return "all sent"
 
 
+def flood(arguments, meta):
+    for step in range(arguments["count"]):
+        params = {"progressToken": meta.get("progressToken"), "progress": step + 1, "message": "x" * 500}
+        notify("notifications/progress", params)
+    return "flooded"
+
+
+def say(arguments, _):
+    notify("notifications/message", {"level": arguments["level"], "data": arguments["level"]})
+    return "said"
+
+
 TOOLS = {
     "echo": lambda arguments, _: arguments["text"],
     "hold": lambda arguments, _: hold(arguments["name"]),
@@ -127,6 +139,8 @@ TOOLS = {
     "helper": helper,
     "needs_page": needs_page,
     "burst": burst,
+    "flood": flood,
+    "say": say,
     "capabilities": lambda _, __: json.dumps(CAPABILITIES),
     "number": None,
 }
