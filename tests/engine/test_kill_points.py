@@ -21,13 +21,16 @@ from reconciler.engine import run_engine
 from tests.engine.killed_engine import TOKEN, Order, encoded, settings_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = 30
+SAMPLE = 20
 """Points for each of the two sorts of kill."""
 NEVER = 1_000_000
 RESTING = {"started", "stopped", "suspended", "failed"}
 REMOVING = {"destroy", "delete-app"}
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the guarantee rests on prctl")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the guarantee rests on prctl"),
+    pytest.mark.timeout(600),
+]
 
 
 @contextmanager
@@ -132,11 +135,15 @@ async def test_a_kill_at_any_point_loses_doubles_and_leaves_nothing(tmp_path, bo
         assert journal[-1] == {"complete": True}
         await judge(whole)
         points = max(entry["point"] for entry in journal if "point" in entry)
+        reached = 0
         for at in chosen(points):
             order = order_in(tmp_path / str(at), at, both=both)
             assert await anyio.to_thread.run_sync(carry_out, order) == -9
+            reached += any(entry.get("point") == at for entry in journal_of(order))
             try:
                 await judge(order)
             except BaseException as error:
                 error.add_note(f"killed at point {at} of {points}: {journal_of(order)[-1]}")
                 raise
+        # Writes that come together share one commit, so that a run may have a few points fewer than the first.
+        assert reached >= 0.8 * len(chosen(points)), f"{reached} of {len(chosen(points))} points were reached"
