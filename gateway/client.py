@@ -4,6 +4,7 @@ import asyncio
 
 from litestar.types import Receive, Send
 
+from gateway.calls import UNREAD
 from gateway.problems import Answer, Problem, ProblemKind, Refused
 from gateway.relay.wire import Headers
 
@@ -15,12 +16,16 @@ class ClientGone(Exception):
 class Client:
     """Reads the request body and writes the response. Knows whether a response has begun."""
 
-    __slots__ = ("_receive", "_send", "has_started")
+    __slots__ = ("_receive", "_send", "call", "has_started", "status")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self.has_started = False
+        self.call = UNREAD
+        """What it asks for, once that has been read."""
+        self.status = 0
+        """Of the response, 0 before it begins."""
 
     async def next_piece(self, timeout_s: float) -> tuple[bytes, bool]:
         """The next piece of the body, and whether more follows.
@@ -46,6 +51,7 @@ class Client:
     async def start(self, status: int, headers: Headers) -> None:
         """Send the head of the response."""
         self.has_started = True
+        self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, more: bool) -> None:

@@ -10,8 +10,8 @@ that has to be changed (a list under a policy) is read as a whole before anythin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -28,6 +28,7 @@ from gateway.edge.plans import PlanMemory
 from gateway.edge.shared import Edge
 from gateway.edge.writing import ResponseHeads
 from gateway.headers import PIN_HEADER, SESSION_HEADER
+from gateway.observation import EndedCall, Event, Observers
 from gateway.policy import LIST, UnreadableList, check, filter_tools
 from gateway.problems import Answer, ProblemKind, Refused, SessionNotFound, internal_fault, refusal, session_not_found
 from gateway.relay import (
@@ -47,11 +48,13 @@ from gateway.restoring import SessionKeeper, is_lost, opening_of
 from gateway.routing import RouteTable
 from gateway.sessions import CapsuleSealer
 from gateway.settings import GatewaySettings
+from gateway.tracing import trace_of, with_trace
 
 _log = structlog.get_logger("gateway")
 
 
 _INITIALIZE = "initialize"
+_HELD_S = 1.0
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 
 
@@ -85,7 +88,8 @@ class ServerEndpoint:
         self._settings = settings
         self._relay = relay
         self._sealer = CapsuleSealer(settings.session_key)
-        self._sessions = SessionKeeper(relay)
+        self._observers = Observers(settings.observers)
+        self._sessions = SessionKeeper(relay, self._observers)
         self._breakers = Breakers(settings.monotonic)
         self._rules = RequestRules(settings, routes, self._sealer, self._sessions)
 
@@ -98,6 +102,7 @@ class ServerEndpoint:
             heads=ResponseHeads(self._sealer),
             breakers=self._breakers,
             server_note=self._settings.server_note,
+            observers=self._observers,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,10 +113,40 @@ class ServerEndpoint:
         client = Client(receive, send)
         head = ClientHead(method=scope["method"], path=scope["raw_path"], headers=list(scope["headers"]))
         try:
-            await self._carry(self._rules.decide(head), client)
+            forward = self._rules.decide(head)
+        except Refused as error:
+            self._observers.refused(error.problem.kind.code)
+            await _answer(client, error.problem.answer())
+        except SessionNotFound:
+            self._observers.refused("session-not-found")
+            await _answer(client, session_not_found())
+        else:
+            await self._carry_observed(forward, client)
+
+    async def _carry_observed(self, forward: Forward, client: Client) -> None:
+        began_s = self._settings.monotonic()
+        try:
+            await self._carry_answered(forward, client)
+        finally:
+            ended = EndedCall(
+                principal=forward.grant.principal,
+                server=forward.upstream.server,
+                http_method=forward.method,
+                method=client.call.method,
+                name=client.call.name,
+                status=client.status,
+                seconds=self._settings.monotonic() - began_s,
+            )
+            self._observers.call_ended(ended)
+
+    async def _carry_answered(self, forward: Forward, client: Client) -> None:
+        """Turn every failure into an answer."""
+        try:
+            await self._carry(forward, client)
         except Refused as error:
             await _answer(client, error.problem.answer())
         except SessionNotFound:
+            self._observers.happened(Event.SESSION_LOST, forward.upstream.server)
             await _answer(client, session_not_found())
         except ClientGone:
             return
@@ -123,11 +158,13 @@ class ServerEndpoint:
         server = forward.upstream.server
         try:
             request = await self._read(forward, client)
+            client.call = request.call
             answer = check(forward.grant.tools, request.call, request.first, is_modern=not forward.has_sessions)
             if answer is not None:
                 await client.answer(answer)
                 return
             self._breakers.check(server)
+            forward, request = _traced(forward, request)
             if await self._exchange(forward, client, request) is Outcome.LOST:
                 await self._exchange_restored(forward, client, request)
         except ServerDown as fault:
@@ -197,7 +234,10 @@ class ServerEndpoint:
             ServerDown: the proxy in front of the machines answered in their place.
             SessionNotFound: the same, where only one machine could answer.
         """
-        head, server = await response.head(), forward.upstream.server
+        server, asked_s = forward.upstream.server, self._settings.monotonic()
+        head = await response.head()
+        if self._settings.monotonic() - asked_s > _HELD_S:
+            self._observers.happened(Event.HELD, server)
         if not is_down(head):
             self._breakers.answered(server)
         elif forward.is_pinned:
@@ -214,6 +254,8 @@ class ServerEndpoint:
         """The session's capsule says with what it may be started again, which only the whole answer tells."""
         upstream_head, body = await self._head(forward, response), await response.read()
         opening = opening_of(request.first, body, upstream_head)
+        if upstream_head.value(SESSION_HEADER) is not None:
+            self._observers.happened(Event.SESSION_STARTED, forward.upstream.server)
         head = answer_head(replace(forward, opening=opening), upstream_head, self._sealer)
         await client.start(head.status, head.for_whole_body(len(body)))
         await client.write(body, more=False)
@@ -266,8 +308,20 @@ class ServerEndpoint:
         self, forward: Forward, client: Client, response: BufferedResponse, exchange: Exchange
     ) -> None:
         async with _watched(client, exchange):
-            head = answer_head(forward, await self._head(forward, response), self._sealer)
-            await _copy(head, client, response)
+            upstream_head = await self._head(forward, response)
+            head = answer_head(forward, upstream_head, self._sealer)
+            with self._counted(forward, upstream_head):
+                await _copy(head, client, response)
+
+    @contextmanager
+    def _counted(self, forward: Forward, head: ResponseHead) -> Generator[None]:
+        """An event stream is counted for as long as it is open."""
+        change, server = int(head.is_event_stream), forward.upstream.server
+        self._observers.stream_changed(server, change)
+        try:
+            yield
+        finally:
+            self._observers.stream_changed(server, -change)
 
     async def _report(self, forward: Forward, client: Client, fault: RelayFault) -> None:
         """Tell the client if it can still be told. Otherwise its answer stays visibly incomplete: the server closes
@@ -312,6 +366,15 @@ async def _watched(client: Client, exchange: Exchange) -> AsyncGenerator[None, N
             watch.cancel()
     if failure is not None:
         raise failure
+
+
+def _traced(forward: Forward, request: Request) -> tuple[Forward, Request]:
+    """The same with the trace of the headers in the message, where the whole message is here."""
+    trace = trace_of(forward.headers) if forward.method == "POST" and not request.more else {}
+    if not trace:
+        return forward, request
+    body = with_trace(request.first, trace)
+    return replace(forward, content_length=len(body)), replace(request, first=body)
 
 
 async def _abort_when_left(client: Client, exchange: Exchange) -> None:

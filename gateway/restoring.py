@@ -17,14 +17,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-import structlog
-
 from gateway.decision import Forward
 from gateway.headers import MACHINE_HEADER, SCOPE_HEADER, SESSION_HEADER
+from gateway.observation import Event, Observers
 from gateway.relay import BufferedResponse, Relay, RequestHead, ResponseHead, UpstreamBroken
 from gateway.sessions import MAX_OPENING_BYTES, PinnedSession
 
-_log = structlog.get_logger("gateway")
 _MAX_SUCCESSORS = 10_000
 _MAX_ANSWER_BYTES = 1024 * 1024
 _NEVER_REACHED = 503
@@ -71,8 +69,9 @@ def _member(body: bytes, name: str) -> dict[str, object] | None:
 class SessionKeeper:
     """What lost sessions have become."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, observers: Observers) -> None:
         self._relay = relay
+        self._observers = observers
         self._successors: dict[bytes, PinnedSession] = {}
         self._under_way: dict[bytes, asyncio.Lock] = {}
         self.generation = 0
@@ -112,7 +111,7 @@ class SessionKeeper:
         notice = b'{"jsonrpc":"2.0","method":"notifications/initialized"}'
         await self._ask(forward, session.headers(), notice)
         self._remember(capsule, session)
-        _log.info("session_restored", server=session.server)
+        self._observers.happened(Event.SESSION_RESTORED, session.server)
         return session
 
     def _remember(self, capsule: bytes, session: PinnedSession) -> None:

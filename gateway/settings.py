@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.access import Access, OpenAccess
+from gateway.observation import Observer
 from gateway.relay.limits import RelayLimits
 
 
@@ -35,6 +36,8 @@ class GatewaySettings:
     """What the control plane knows about a server that does not run, for its callers; empty where that is nothing."""
     monotonic: Callable[[], float] = time.monotonic
     """A clock that never goes back, in seconds."""
+    observers: tuple[Observer, ...] = ()
+    """Who is told of every call: metrics (`gateway.metrics`), the audit log (`gateway.audit`)."""
     max_body_bytes: int = 16 * 1024 * 1024
     max_head_bytes: int = 32 * 1024
     max_headers: int = 128

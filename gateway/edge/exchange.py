@@ -4,15 +4,18 @@ A client that reads slowly stops the reading from the upstream; a client that le
 upstream breaks off stays visibly incomplete for the client, because its connection is closed in the middle.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from gateway.answers import explain
 from gateway.breaker import MAX_REASON_BYTES, ServerDown, down, down_problem, is_down
+from gateway.calls import Call
 from gateway.edge.plans import Plan
 from gateway.edge.shared import Edge
 from gateway.edge.writing import announces_length, encode_answer
+from gateway.observation import EndedCall, Event
 from gateway.problems import Answer, SessionNotFound, session_not_found
 from gateway.relay import ExchangeAborted, RelayFault, ResponseHead
 from gateway.relay.exchange import ReadFlow
@@ -20,6 +23,7 @@ from gateway.relay.wire import LAST_CHUNK, encode_chunk
 from gateway.restoring import is_lost
 
 _log = structlog.get_logger("gateway")
+_HELD_S = 1.0
 
 
 class ClientConnection(Protocol):
@@ -45,27 +49,42 @@ class ClientConnection(Protocol):
         ...
 
 
+class Given(NamedTuple):
+    """What a call is made of besides its plan."""
+
+    edge: Edge
+    request: bytes
+    """As it came in, to be made again by ASGI."""
+    clock: Callable[[], float]
+
+
 class EdgeCall:
     """Implements `ResponseSink` for one client."""
 
     __slots__ = (
+        "_asked",
+        "_began_s",
         "_client",
+        "_given",
         "_is_chunked",
         "_is_open",
         "_reason",
-        "_request",
         "_shared",
+        "_status",
         "flow",
         "has_begun",
         "is_stream",
         "plan",
     )
 
-    def __init__(self, plan: Plan, client: ClientConnection, shared: Edge, request: bytes) -> None:
+    def __init__(self, plan: Plan, asked: Call, client: ClientConnection, given: Given) -> None:
         self.plan = plan
-        self._request = request
+        self._asked = asked
+        self._given = given
+        self._began_s = given.clock()
+        self._status = 0
         self._client = client
-        self._shared = shared
+        self._shared = given.edge
         self._reason: bytes | None = None
         """What the proxy in front of the machines says in their place, as far as it is here."""
         self._is_chunked = False
@@ -86,6 +105,7 @@ class EdgeCall:
         translated = self._translate(head)
         if translated is not None:
             self.has_begun = True
+            self._status = head.status
             self._client.write(b"%b%b%b" % (translated, self._client.head_end(), body))
 
     def head_received(self, head: ResponseHead) -> None:
@@ -97,7 +117,12 @@ class EdgeCall:
         if translated is None:
             return
         self.has_begun = True
+        self._status = head.status
         self.is_stream = head.is_event_stream
+        if self.is_stream:
+            self._shared.observers.stream_changed(self._server, 1)
+        if self._given.clock() - self._began_s > _HELD_S:
+            self._shared.observers.happened(Event.HELD, self._server)
         self._is_chunked = not announces_length(head)
         framing = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
         self._client.write(b"%b%b%b" % (translated, framing, self._client.head_end()))
@@ -116,7 +141,7 @@ class EdgeCall:
         if self._reason is not None and self._is_open:
             self._refuse(SessionNotFound() if self.plan.forward.is_pinned else down(self._reason))
         elif self._is_open:
-            self._is_open = False
+            self._close()
             if self._is_chunked:
                 self._client.write(LAST_CHUNK)
             self._client.call_ended(clean=True)
@@ -126,25 +151,25 @@ class EdgeCall:
         if not self._is_open:
             return
         if not isinstance(fault, ExchangeAborted):
-            server = self.plan.forward.upstream.server
-            _log.warning("upstream_fault", server=server, cause=fault.cause, answer_begun=self.has_begun)
+            _log.warning("upstream_fault", server=self._server, cause=fault.cause, answer_begun=self.has_begun)
         self._refuse(fault)
 
     def leave(self) -> None:
         """Nobody wants the response any more."""
-        self._is_open = False
+        if self._is_open:
+            self._close()
 
     def end_stream(self) -> None:
         """End an event stream between two events, as a server does that goes away: the client will ask again."""
         if self._is_open and self.is_stream:
-            self._is_open = False
+            self._close()
             self._client.write(LAST_CHUNK)
             self._client.call_ended(clean=True)
 
     def _translate(self, head: ResponseHead) -> bytes | None:
         if head.status >= 400 and is_lost(self.plan.forward, head):
             self._is_open = False
-            self._client.call_given_up(self._request)
+            self._client.call_given_up(self._given.request)
             return None
         try:
             return self._shared.heads.translate(self.plan.forward, head)
@@ -153,12 +178,37 @@ class EdgeCall:
             return None
 
     def _refuse(self, error: RelayFault | SessionNotFound) -> None:
-        self._is_open = False
         if isinstance(error, RelayFault):
-            self._shared.breakers.note(self.plan.forward.upstream.server, error)
+            self._shared.breakers.note(self._server, error)
+        else:
+            self._shared.observers.happened(Event.SESSION_LOST, self._server)
         if not self.has_begun:
-            self._client.write(encode_answer(self._answer(error)))
+            answer = self._answer(error)
+            self._status = answer.status
+            self._client.write(encode_answer(answer))
+        self._close()
         self._client.call_ended(clean=not self.has_begun)
+
+    @property
+    def _server(self) -> str:
+        return self.plan.forward.upstream.server
+
+    def _close(self) -> None:
+        """The call is over, and whoever counts is told."""
+        self._is_open = False
+        if self.is_stream:
+            self._shared.observers.stream_changed(self._server, -1)
+        forward = self.plan.forward
+        ended = EndedCall(
+            principal=forward.grant.principal,
+            server=self._server,
+            http_method=forward.method,
+            method=self._asked.method,
+            name=self._asked.name,
+            status=self._status,
+            seconds=self._given.clock() - self._began_s,
+        )
+        self._shared.observers.call_ended(ended)
 
     def _answer(self, error: RelayFault | SessionNotFound) -> Answer:
         if isinstance(error, SessionNotFound):

@@ -14,6 +14,7 @@ from gateway.edge.heads import read_plain_head
 from gateway.problems import Refused, SessionNotFound
 from gateway.relay import MalformedHead
 from gateway.relay.pool import Address
+from gateway.tracing import trace_of
 
 _MAX_PLANS = 4096
 
@@ -57,6 +58,8 @@ class PlanMemory:
             plan = self._plan(head)
         except (Refused, SessionNotFound, MalformedHead):
             return None
+        if trace_of(plan.forward.headers):
+            return None  # Its message has to be changed, and its head will never come again.
         if len(self._by_block) >= _MAX_PLANS:
             del self._by_block[next(iter(self._by_block))]
         self._by_block[block] = plan

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.calls import NO_BODY, read_call
-from gateway.edge.exchange import EdgeCall
+from gateway.edge.exchange import EdgeCall, Given
 from gateway.edge.heads import MAX_BLOCK_BYTES
 from gateway.edge.plans import Plan
 from gateway.edge.shared import Edge
@@ -111,7 +111,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         if asked.method == _INITIALIZE or not is_decided(plan.forward.grant.tools, asked):
             return False
-        call = EdgeCall(plan, self, self.shared, request)
+        call = EdgeCall(plan, asked, self, Given(self.shared, request, self.loop.time))
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
         if exchange is None:
             return False

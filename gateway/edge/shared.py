@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gateway.breaker import Breakers
 from gateway.edge.plans import PlanMemory
 from gateway.edge.writing import ResponseHeads, encode_headers
+from gateway.observation import Observers
 from gateway.relay import Relay
 
 
@@ -34,4 +35,5 @@ class Edge:
     heads: ResponseHeads
     breakers: Breakers
     server_note: Callable[[str], str]
+    observers: Observers
     head_ends: HeadEnds = field(default_factory=HeadEnds)
