@@ -35,7 +35,7 @@ class Decrypted:
 
     def __init__(self, leaves: tuple[Leaf, ...], recipients: tuple[Recipient, ...], file: str) -> None:
         self._leaves = leaves
-        self._by_prefix = _index(leaves)
+        self._by_prefix: Mapping[tuple[int, Path], tuple[Leaf, ...]] | None = None
         self._file = file
         self.recipients = recipients
 
@@ -53,6 +53,8 @@ class Decrypted:
             UnusableSecret: a value is in plain text, empty, no string, or nested.
         """
         values: dict[str, SecretValue] = {}
+        if self._by_prefix is None:
+            self._by_prefix = _index(self._leaves)
         for leaf in self._by_prefix.get((document, path), ()):
             if leaf.path == path and leaf.type in _NO_VALUES:
                 continue

@@ -20,5 +20,6 @@ MAXIMUM_RECIPIENTS: Final = 200
 MAXIMUM_KEY_GROUPS: Final = 32
 MAXIMUM_WRAPPED_KEY_CHARACTERS: Final = 64 * 1024
 MAXIMUM_PATTERN_CHARACTERS: Final = 1_000
-MAXIMUM_PATTERN_INSTRUCTIONS: Final = 2_000
+MAXIMUM_PATTERN_BYTES_OF_MEMORY: Final = 2 * 1024 * 1024
+"""What RE2 may take to compile and to match one pattern; a rule that people write takes some kilobytes."""
 MAXIMUM_KEY_FILE_BYTES: Final = 1024 * 1024

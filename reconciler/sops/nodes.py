@@ -25,10 +25,14 @@ class ValueType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """Where a node starts; lines and columns count from 1. JSON nodes all say 1:1."""
+    """Where a node stands; lines and columns count from 1."""
 
     line: int = 1
     column: int = 1
+    start: int = 0
+    """Offset of the first character in the decoded text."""
+    end: int = 0
+    """Offset behind the last character; a block scalar ends behind its line break."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Scalar:
     type: ValueType
     content: bytes = field(repr=False)
     position: Position = Position()
+    in_flow: bool = False
+    """Whether it stands between brackets, where a text has to be written on one line."""
 
     @property
     def size(self) -> int:
@@ -53,6 +59,9 @@ class MappingNode:
     position: Position = Position()
     size: int = 1
     """Nodes in this subtree, aliases expanded."""
+    key_starts: tuple[int, ...] = ()
+    """Offset of every key, in the order of `entries`; empty where the reader has none to tell."""
+    in_flow: bool = False
 
     def find(self, key: str) -> "Node | None":
         """The value of `key`; `None` where the mapping does not have it."""
@@ -61,7 +70,7 @@ class MappingNode:
     def without(self, key: str) -> "MappingNode":
         """The same mapping without one key."""
         kept = tuple(entry for entry in self.entries if entry[0] != key)
-        return MappingNode(entries=kept, position=self.position, size=self.size)
+        return MappingNode(entries=kept, position=self.position, size=self.size, in_flow=self.in_flow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,7 @@ class SequenceNode:
     position: Position = Position()
     size: int = 1
     """Nodes in this subtree, aliases expanded."""
+    in_flow: bool = False
 
 
 Node = Scalar | MappingNode | SequenceNode

@@ -1,38 +1,42 @@
-r"""Regular expressions of SOPS rules, matched in linear time with the meaning they have in Go.
+r"""Regular expressions of SOPS rules, compiled by RE2, whose syntax and meaning Go's `regexp` shares.
 
-SOPS itself ignores a pattern that RE2 refuses and then leaves the file in plain text; Python's `re` accepts other
+SOPS itself ignores a pattern that does not compile and then leaves the file in plain text; Python's `re` accepts other
 patterns, gives `$` and `\d` other meanings, and takes exponential time on patterns that anybody with push rights may
-write. This matcher simulates the automaton, so that a search costs pattern size times text size.
+write. Here a pattern that Go refuses is an error, and a search takes time in proportion to the text.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
-from reconciler.sops.limits import MAXIMUM_PATTERN_INSTRUCTIONS
-from reconciler.sops.pattern_syntax import (
-    Assertion,
-    Characters,
-    Choice,
-    Concatenation,
-    Repetition,
-    Tree,
-    UnsupportedPatternError,
-    parse_pattern,
-)
+import re2  # type: ignore[import-untyped]  # A compiled module that ships no types; `_Library` states what is used.
+
+from reconciler.sops.limits import MAXIMUM_PATTERN_BYTES_OF_MEMORY, MAXIMUM_PATTERN_CHARACTERS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Split:
-    first: int
-    second: int
+class UnsupportedPatternError(ValueError):
+    """The pattern is refused by Go's `regexp`, or is too large. The message says which."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Match:
-    pass
+class _Options(Protocol):
+    log_errors: bool
+    max_mem: int
+    never_capture: bool
 
 
-_Instruction = Characters | Assertion | _Split | _Match
+class _Compiled(Protocol):
+    def search(self, text: str, /) -> object | None: ...
+
+
+class _Library(Protocol):
+    Options: Callable[[], _Options]
+    error: type[Exception]
+
+    def compile(self, pattern: str, options: _Options, /) -> _Compiled: ...
+
+
+_library = cast("_Library", re2)
+# The one escape that RE2 has and Go has not: any byte, which could split a character.
+_ANY_BYTE: Final = r"\C"
 
 
 class Pattern:
@@ -42,119 +46,35 @@ class Pattern:
         UnsupportedPatternError: it cannot be compiled.
     """
 
-    __slots__ = ("_program", "text")
+    __slots__ = ("_compiled", "text")
 
     def __init__(self, text: str) -> None:
+        if len(text) > MAXIMUM_PATTERN_CHARACTERS:
+            raise UnsupportedPatternError(f"it is longer than {MAXIMUM_PATTERN_CHARACTERS} characters")
+        if _ANY_BYTE in text.replace(r"\\", ""):
+            raise UnsupportedPatternError(rf"{_ANY_BYTE} is no RE2 syntax in Go")
         self.text = text
-        self._program: Sequence[_Instruction] = _Compiler().program(parse_pattern(text))
+        self._compiled = _compiled(text)
 
     def found_in(self, text: str) -> bool:
         """Whether the pattern matches anywhere in `text`."""
-        states: set[int] = set()
-        for index in range(len(text) + 1):
-            if self._follow(states, text, index):
-                return True
-            states = self._step(states, text[index]) if index < len(text) else set()
-        return False
+        return self._compiled.search(text) is not None
 
-    def _follow(self, states: set[int], text: str, index: int) -> bool:
-        """Adds what is reachable without a character, the start of the pattern included; true at a match."""
-        pending = [0, *states]
-        states.clear()
-        while pending:
-            state = pending.pop()
-            if state in states:
-                continue
-            states.add(state)
-            instruction = self._program[state]
-            if isinstance(instruction, _Match):
-                return True
-            if isinstance(instruction, _Split):
-                pending += [instruction.first, instruction.second]
-            elif isinstance(instruction, Assertion) and _holds(instruction, text, index):
-                pending.append(state + 1)
-        return False
-
-    def _step(self, states: set[int], character: str) -> set[int]:
-        program = self._program
-        return {
-            state + 1 for state in states if isinstance(part := program[state], Characters) and part.contains(character)
-        }
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
 
 
-def _holds(assertion: Assertion, text: str, index: int) -> bool:
-    before, after = text[index - 1 : index] if index else "", text[index : index + 1]
-    match assertion:
-        case Assertion.TEXT_START:
-            return before == ""
-        case Assertion.TEXT_END:
-            return after == ""
-        case Assertion.LINE_START:
-            return before in {"", "\n"}
-        case Assertion.LINE_END:
-            return after in {"", "\n"}
-        case Assertion.WORD_BOUNDARY:
-            return _is_word(before) != _is_word(after)
-        case Assertion.NO_WORD_BOUNDARY:
-            return _is_word(before) == _is_word(after)
+def _compiled(text: str) -> _Compiled:
+    options = _library.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = MAXIMUM_PATTERN_BYTES_OF_MEMORY
+    try:
+        return _library.compile(text, options)
+    except (_library.error, UnicodeEncodeError) as error:
+        raise UnsupportedPatternError(f"RE2 refuses it: {_reason(error)}") from None
 
 
-def _is_word(character: str) -> bool:
-    return character.isascii() and (character.isalnum() or character == "_")
-
-
-class _Compiler:
-    def __init__(self) -> None:
-        self._code: list[_Instruction] = []
-        self._emitted = 0
-
-    def program(self, tree: Tree) -> Sequence[_Instruction]:
-        self._emit(tree)
-        self._append(_Match())
-        return tuple(self._code)
-
-    def _append(self, instruction: _Instruction) -> int:
-        self._code.append(instruction)
-        return len(self._code) - 1
-
-    def _emit(self, tree: Tree) -> None:
-        self._emitted += 1  # Counted apart from the code: repeated empty groups cost time and emit nothing.
-        if self._emitted > MAXIMUM_PATTERN_INSTRUCTIONS:
-            raise UnsupportedPatternError("its repetitions make it too large")
-        match tree:
-            case Concatenation():
-                for part in tree.parts:
-                    self._emit(part)
-            case Choice():
-                self._emit_choice(tree.branches)
-            case Repetition():
-                self._emit_repeat(tree)
-            case Characters() | Assertion():
-                self._append(tree)
-
-    def _emit_choice(self, branches: tuple[Tree, ...]) -> None:
-        ends: list[int] = []
-        for branch in branches[:-1]:
-            split = self._append(_Match())
-            self._emit(branch)
-            ends.append(self._append(_Match()))
-            self._code[split] = _Split(first=split + 1, second=len(self._code))
-        self._emit(branches[-1])
-        for end in ends:
-            self._code[end] = _Split(first=len(self._code), second=len(self._code))
-
-    def _emit_repeat(self, repeat: Repetition) -> None:
-        for _ in range(repeat.minimum):
-            self._emit(repeat.part)
-        if repeat.maximum is None:
-            split = self._append(_Match())
-            self._emit(repeat.part)
-            self._append(_Split(first=split, second=split))
-            self._code[split] = _Split(first=split + 1, second=len(self._code))
-            return
-        splits: list[int] = []
-        for _ in range(repeat.maximum - repeat.minimum):
-            splits.append(self._append(_Match()))
-            self._emit(repeat.part)
-        for split in splits:
-            self._code[split] = _Split(first=split + 1, second=len(self._code))
+def _reason(error: Exception) -> str:
+    detail = error.args[0] if error.args else ""
+    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)

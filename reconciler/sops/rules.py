@@ -12,8 +12,7 @@ from typing import Final, assert_never
 from reconciler.core.problems import Location
 from reconciler.sops.ciphertext import looks_encrypted
 from reconciler.sops.errors import UnsupportedSops
-from reconciler.sops.pattern_syntax import UnsupportedPatternError
-from reconciler.sops.patterns import Pattern
+from reconciler.sops.patterns import Pattern, UnsupportedPatternError
 
 DEFAULT_UNENCRYPTED_SUFFIX: Final = "_unencrypted"
 

@@ -34,7 +34,7 @@ HOSTILE_YAML = {
     "a tag that does not fit": ("a: !!int x", "does not fit its tag"),
     "an escape beyond Unicode": (r'a: "\U00110000"', "not valid YAML"),
     "an escape beyond everything": (r'a: "\UFFFFFFFF"', "not valid YAML"),
-    "half a surrogate pair": (r'a: "\ud83d"', "surrogate"),
+    "half a surrogate pair": (r'a: "\ud83d"', "not valid YAML"),
     "a control character": ("a: \x07", "not valid YAML"),
     "an open bracket": ("a: [", "not valid YAML"),
 }
@@ -54,6 +54,7 @@ def test_more_values_than_the_limit_are_refused(monkeypatch):
 
 
 HOSTILE_JSON = {
+    "many values": ('{"a": [' + "1," * 100_000 + "1]}", "more than 100000 values"),
     "deep nesting": ('{"a":' + "[" * 150 + "]" * 150 + "}", "nested deeper"),
     "nesting beyond the stack": ('{"a":' * 100_000, "nested deeper"),
     "a key twice": ('{"a": 1, "a": 2}', "stands twice"),
@@ -61,6 +62,11 @@ HOSTILE_JSON = {
     "a list at the top": ("[]", "must be an object"),
     "not a number": ('{"a": NaN}', "not JSON"),
     "a number beyond a float": ('{"a": 1e999}', "beyond a 64 bit float"),
+    "a comma without a value": ('{"a": 1,}', "not valid JSON"),
+    "a leading zero": ('{"a": 01}', "not valid JSON"),
+    "a raw line break in a string": ('{"a": "\n"}', "not valid JSON"),
+    "no colon": ('{"a" 1}', "not valid JSON"),
+    "nothing": ("", "not valid JSON"),
     "text after the end": ('{"a": 1} x', "not valid JSON"),
     "an open brace": ("{", "not valid JSON"),
 }
@@ -69,6 +75,22 @@ HOSTILE_JSON = {
 @pytest.mark.parametrize(("text", "reason"), HOSTILE_JSON.values(), ids=HOSTILE_JSON.keys())
 def test_hostile_json_is_refused_with_its_reason(text, reason):
     with pytest.raises(MalformedSops, match=reason):
+        read_json(text, "s.json")
+
+
+def test_every_json_value_knows_its_line_and_column():
+    (document,) = read_json('{"a": [1,\r\n  {"b": "x"}],\n\t"c": null}', "s.json")
+    places = {key: (node.position.line, node.position.column) for key, node in document.entries}
+    assert places == {"a": (1, 7), "c": (3, 7)}
+    inner = document.find("a").items[1].find("b")
+    assert (inner.position.line, inner.position.column) == (2, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [('{"a": 1,\n "a": 2}', "2:2"), ('{"a":\n  tru}', "2:3"), ('{\n"a": "\\q"}', "2:7")]
+)
+def test_a_fault_in_json_is_told_with_its_place(text, place):
+    with pytest.raises(MalformedSops, match=rf"^s\.json:{place}: "):
         read_json(text, "s.json")
 
 

@@ -1,4 +1,4 @@
-"""The matcher for rule patterns: RE2's meaning, RE2's refusals, linear time."""
+"""Rule patterns: Go's meaning, Go's refusals, linear time."""
 
 import re
 
@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.sops.pattern_syntax import UnsupportedPatternError
-from reconciler.sops.patterns import Pattern
+from reconciler.sops.patterns import Pattern, UnsupportedPatternError
 
 FOUND = [
     ("^(data|stringData)$", "data", True),
@@ -51,6 +50,10 @@ FOUND = [
     ("(a|b|)c", "c", True),
     ("((((a))))", "a", True),
     ("^(env|secrets )$", "secrets", False),
+    (r"^\pL$", "é", True),
+    (r"^\Qa.b\E$", "a.b", True),
+    ("^[[:alpha:]]$", "a", True),
+    (r"\\C", r"\C", True),
 ]
 
 
@@ -84,21 +87,19 @@ REFUSED = [
     r"\Z",
     r"\G",
     r"\u0041",
-    r"\pL",
-    r"\Qa\E",
-    "[[:alpha:]]",
+    r"\C",
+    "\ud800",
     "\\",
     r"\x{110000}",
     "(?#comment)",
     "(?x)a",
-    "(" * 60 + ")" * 60,
     "a" * 1_001,
     "((a{1000}){1000}){1000}",
     "(((){1000}){1000}){1000}",
 ]
 
 
-@pytest.mark.parametrize("pattern", REFUSED, ids=[pattern[:20] for pattern in REFUSED])
+@pytest.mark.parametrize("pattern", REFUSED, ids=[ascii(pattern[:20]) for pattern in REFUSED])
 def test_what_re2_refuses_or_cannot_be_matched_safely_is_refused(pattern):
     with pytest.raises(UnsupportedPatternError):
         Pattern(pattern)
