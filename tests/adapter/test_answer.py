@@ -1,0 +1,109 @@
+"""How an answer reaches its client: as JSON where it can, as a stream that is never silent for long where it must."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import anyio
+import pytest
+
+from gateway.adapter.http import answer as module
+from gateway.adapter.http.answer import answer
+from gateway.adapter.http.outbox import Outbox, Reply
+from gateway.adapter.http.streams import StreamOutbox
+from gateway.adapter.http.wire import Exchange
+
+FINAL = Reply(body=b'{"final":1}', final=True)
+NOTICE = Reply(body=b'{"notice":1}')
+
+
+class Client:
+    """The other end of an exchange: what it was sent, and whether it has left."""
+
+    def __init__(self, *, reads: bool = True) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.left = anyio.Event()
+        self.comments = anyio.Semaphore(0)
+        self._reads = reads
+        self.exchange = Exchange(method="POST", path="/mcp", headers=(), receive=self.receive, send=self.send)
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, event: MutableMapping[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            self.status, self.headers = event["status"], dict(event["headers"])
+            return
+        if not self._reads:
+            await anyio.sleep_forever()
+        self.body += event["body"]
+        if event["body"].startswith(b":"):
+            self.comments.release()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with short intervals."""
+    monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.06)
+    monkeypatch.setattr(module, "_QUICK_S", 0.01)
+    monkeypatch.setattr(module, "_STALLED_S", 0.05)
+
+
+async def test_a_prompt_answer_is_json_with_its_status():
+    client, outbox = Client(), Outbox()
+    outbox.offer(Reply(body=b"{}", final=True, status=404))
+    assert await answer(client.exchange, outbox)
+    assert (client.status, client.headers[b"content-type"], client.body) == (404, b"application/json", b"{}")
+
+
+async def test_an_answer_after_a_notice_is_a_stream():
+    client, outbox = Client(), Outbox()
+    outbox.offer(NOTICE)
+    outbox.offer(FINAL)
+    assert await answer(client.exchange, outbox)
+    assert client.headers[b"x-accel-buffering"] == b"no"
+    assert client.body == b'data: {"notice":1}\n\ndata: {"final":1}\n\n'
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_silent_call_becomes_a_stream_with_comments():
+    client, outbox = Client(), Outbox()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer, client.exchange, outbox)
+        with anyio.fail_after(5):
+            for _ in range(3):
+                await client.comments.acquire()
+        outbox.offer(FINAL)
+    assert client.status == 200
+    assert client.body.endswith(b': keep-alive\n\ndata: {"final":1}\n\n')
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_client_that_takes_nothing_is_given_up():
+    client, outbox = Client(reads=False), Outbox()
+    outbox.offer(NOTICE)
+    with anyio.fail_after(5):
+        assert not await answer(client.exchange, outbox)
+    assert outbox.is_gone
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_client_that_leaves_is_noticed_while_nothing_happens():
+    client, outbox = Client(), Outbox()
+    client.left.set()
+    with anyio.fail_after(5):
+        assert not await answer(client.exchange, outbox)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stream_outlives_its_client_and_an_unbegun_answer_does_not():
+    for begun in (True, False):
+        client, outbox = Client(), StreamOutbox("p1", expected=1)
+        if begun:
+            outbox.offer(NOTICE)
+        client.left.set()
+        with anyio.fail_after(5):
+            await answer(client.exchange, outbox.attach(primed=False))
+        assert outbox.is_gone != begun
