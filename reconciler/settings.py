@@ -1,8 +1,8 @@
 """The settings of one Catwalk process, read once from the environment and handed down as values.
 
 A `CATWALK_` variable that the contract does not know is refused, because a setting that is misspelt and silently
-ignored costs an evening. The GitHub App and the webhook secret are known and not read yet: what they serve is not
-built. Credentials are held as `SecretValue` and never printed.
+ignored costs an evening. The GitHub App is known and not read yet: what it serves is not built. Credentials are held as
+`SecretValue` and never printed.
 """
 
 from collections.abc import Mapping
@@ -72,6 +72,8 @@ class Settings:
     """`CATWALK_STATE_DIR`: where Catwalk remembers; empty means `.catwalk` in the followed directory."""
     database_url: str = ""
     """`CATWALK_DATABASE_URL`: empty means SQLite in the state directory."""
+    webhook_secret: SecretValue | None = None
+    """`CATWALK_WEBHOOK_SECRET`: what GitHub signs its webhooks with; without it none are taken in."""
     public_url: str = ""
     """`CATWALK_PUBLIC_URL`: the address of the gateway for clients and people, which statuses link to. Requests for
     another host are refused."""
@@ -105,6 +107,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         branch=environment.get("CATWALK_BRANCH", ""),
         state_dir=_path(environment, "CATWALK_STATE_DIR"),
         database_url=environment.get("CATWALK_DATABASE_URL", ""),
+        webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
         public_url=environment.get("CATWALK_PUBLIC_URL", ""),
         runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
         age_environment={name: environment[name] for name in _AGE_VARIABLES if environment.get(name)},

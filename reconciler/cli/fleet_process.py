@@ -8,10 +8,11 @@ import signal
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import anyio
+from litestar import Router
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from gateway.app import Gateway, Readiness, create_app
@@ -19,10 +20,14 @@ from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_view import LiveFleetView
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
+from reconciler.cli.progress_log import EndOfLogContext, LogContext
+from reconciler.cli.progress_text import status_detail
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
 from reconciler.cli.stored_view import MOST_TRANSITIONS
 from reconciler.cli.wiring import Wired
+from reconciler.core.secret import SecretValue
+from reconciler.core.types import ServerState, ServerStatus
 from reconciler.errors import Unavailable
 from reconciler.fly.probe import DataPath
 from reconciler.loop.clock import pause
@@ -34,6 +39,7 @@ from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
 from reconciler.web.metrics import MetricsPage
+from reconciler.web.webhooks import Followed, Hooks, webhook_router
 
 LAST_ACTIONS_S: Final = 10.0
 """How long actions under way may take after the first signal. A second one does not wait."""
@@ -58,11 +64,21 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Whose webhooks are believed, and what they must be about."""
+
+    secret: SecretValue
+    followed: Followed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
     """How a fleet is served, and how often its source is asked."""
 
     gateway: GatewaySettings
     schedule: ScheduleSettings
+    webhooks: Webhooks | None = None
+    """None takes none in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +104,7 @@ def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage
         routes=routes,
         keeper=keeper,
         book=book,
-        progress=Chorus(live, keeper, book, metrics, *voices),
+        progress=Chorus(LogContext(), live, keeper, book, metrics, *voices, EndOfLogContext()),
         metrics=metrics,
         registry=registry,
     )
@@ -111,16 +127,43 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     await _remember(stage, connected)
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
+    worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
     app = create_app(
-        manner.gateway,
+        _gateway_settings(stage, manner),
         stage.routes,
         lambda: _readiness(stage, connected, stop),
-        route_handlers=web_handlers(view, connected.ports.clock),
+        route_handlers=[*web_handlers(view, connected.ports.clock), *_webhook_handlers(connected, manner, worker)],
         plugins=[MetricsPage(stage.registry)],
     )
-    worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
     return _Cast(view=view, worker=worker, app=app, stop=stop)
+
+
+def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
+    def note(server: str) -> str:
+        return caller_note(stage.live.status(server))
+
+    return replace(manner.gateway, server_note=note)
+
+
+def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[Router]:
+    if manner.webhooks is None:
+        return []
+    hooks = Hooks(
+        secret=manner.webhooks.secret,
+        followed=manner.webhooks.followed,
+        inbox=connected.store,
+        wake=worker.wake,
+        clock=connected.ports.clock,
+    )
+    return [webhook_router(hooks)]
+
+
+def caller_note(status: ServerStatus | None) -> str:
+    """What callers are told of a server that does not answer: its state and cause, redacted like every verdict."""
+    if status is None or status.state in {ServerState.READY, ServerState.IDLE}:
+        return ""
+    return f"{status.state}: {status_detail(status) or 'on its way'}"
 
 
 def _leads(connected: Wired) -> bool:

@@ -12,20 +12,21 @@ from typing import Final
 
 import structlog
 
-from reconciler.cli.fleet_process import Manner, Stage, announced, run_fleet, set_stage
+from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.keys import session_key
 from reconciler.cli.machines_doors import Address, fly_address
 from reconciler.cli.place import Endpoint, Place, make_state
-from reconciler.cli.progress_log import EndOfLogContext, LogContext, LogProgress, announce_log
+from reconciler.cli.progress_log import LogProgress, announce_log
 from reconciler.cli.ready import ReadyWatch
 from reconciler.cli.reporting import running_reporter
-from reconciler.cli.repository import remote_source
+from reconciler.cli.repository import github_repository, remote_source
 from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
 from reconciler.cli.serving import bind
 from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.settings import Settings
+from reconciler.web.webhooks import Followed
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.serve")
 
@@ -88,7 +89,7 @@ async def run_service(service: Service) -> None:
 
 def _stage(address: Address, gateway_url: str, started: float) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
-    return set_stage(gateway_url, address.data_path, LogContext(), LogProgress(), watch, EndOfLogContext())
+    return set_stage(gateway_url, address.data_path, LogProgress(), watch)
 
 
 def _manner(service: Service) -> Manner:
@@ -101,7 +102,16 @@ def _manner(service: Service) -> Manner:
             health_s=HEALTH_S,
             health_jitter_s=HEALTH_JITTER_S,
         ),
+        webhooks=_webhooks(service.settings),
     )
+
+
+def _webhooks(settings: Settings) -> Webhooks | None:
+    repository = github_repository(settings)
+    if settings.webhook_secret is None or repository is None:
+        return None
+    followed = Followed(repository=repository.full_name, branch=settings.branch)
+    return Webhooks(secret=settings.webhook_secret, followed=followed)
 
 
 def _local_url(host: str, port: int) -> str:

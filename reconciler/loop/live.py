@@ -117,6 +117,10 @@ class LiveState:
             next_pass_at=self.next_pass_at,
         )
 
+    def status(self, server: str) -> ServerStatus | None:
+        """The last verdict on one server; none where there is no such server."""
+        return self._known.statuses.get(server)
+
     @contextmanager
     def subscribe(self, *, capacity: int = BUFFER_EVENTS) -> Generator[Subscription, None, None]:
         """Follows the events from here on, until the block ends."""

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from gateway.routing import RouteTable
+from reconciler.cli.fleet_process import caller_note
 from reconciler.cli.known_secrets import KnownSecrets
 from reconciler.cli.machine_environment import machine_environment
 from reconciler.cli.named_fleet import NamedFleet
@@ -39,6 +40,7 @@ from reconciler.core.problems import Location, Problem
 from reconciler.core.resolve import resolve
 from reconciler.core.secret import MASK, SecretValue
 from reconciler.core.types import (
+    Cause,
     MachineState,
     Observation,
     ObservedMachine,
@@ -295,3 +297,19 @@ def test_a_declared_secret_is_never_part_of_a_plan() -> None:
     desired = resolve(replace(SPEC, secrets=(secret,)), runner_image="runner:1", secret_digests={"TOKEN": "d"})
     snapshot = Snapshot(fleet="acme", revision=REVISION, desired=(desired,), observation=Observation())
     assert "set the secrets of acme-time: TOKEN" in text_of(plan(snapshot))
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(ServerState.FAILED, "failed: crash-loop: exit code 1"), (ServerState.INSTALLING, "installing: fetching")],
+)
+def test_callers_of_a_server_that_does_not_answer_are_told_why(state: ServerState, told: str) -> None:
+    cause = Cause.CRASH_LOOP if state is ServerState.FAILED else None
+    detail = "exit code 1" if cause else "fetching"
+    assert caller_note(ServerStatus(server="time", state=state, cause=cause, detail=detail)) == told
+
+
+@pytest.mark.parametrize("state", [ServerState.READY, ServerState.IDLE])
+def test_of_a_server_that_is_well_the_control_plane_has_nothing_to_say(state: ServerState) -> None:
+    assert not caller_note(ServerStatus(server="time", state=state))
+    assert not caller_note(None)

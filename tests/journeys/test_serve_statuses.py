@@ -1,18 +1,23 @@
 """Over ssh, with a key and a known host: a commit is fetched, run, and told its result in its statuses."""
 
 import getpass
+import hashlib
+import hmac
+import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.journeys.serving import engine, service, service_environment
+from tests.journeys.serving import Service, engine, service, service_environment
 from tests.report.conftest import TOKEN, LoopbackGitHub, make_loopback
 from tests.sources.conftest import Repository, make_key
 from tests.sources.conftest import _wait_for_listening as wait_for_listening
@@ -21,6 +26,7 @@ __all__ = ["make_loopback"]
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve-statuses")]
 
+SECRET = "hook-canary-2d4f"
 MANIFEST = b"""\
 apiVersion: catwalk.dev/v1
 fleet: told
@@ -91,6 +97,25 @@ def wait_for_success(github: LoopbackGitHub, context: str, sha: str) -> None:
     assert github.states(context, sha)[-1:] == ["success"]
 
 
+def move(repository: Repository) -> str:
+    repository.write("catwalk.yaml", MANIFEST + b"    args: [--local-timezone=Asia/Tokyo]\n")
+    return repository.commit("Move to Tokyo")
+
+
+def push_webhook(running: Service, secret: str) -> int:
+    """What GitHub sends when the branch has moved."""
+    payload = {"ref": "refs/heads/main", "repository": {"full_name": "acme/fleet", "default_branch": "main"}}
+    body = json.dumps(payload).encode()
+    headers = {
+        "content-type": "application/json",
+        "x-github-event": "push",
+        "x-github-delivery": str(uuid.uuid4()),
+        "x-hub-signature-256": f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}",
+    }
+    url = f"{running.address}/webhooks/github"
+    return httpx.post(url, content=body, headers=headers, timeout=10, trust_env=False).status_code
+
+
 def test_a_commit_is_told_what_became_of_it(
     tmp_path: Path, repository: Repository, ssh_host: SshHost, make_loopback
 ) -> None:
@@ -105,17 +130,26 @@ def test_a_commit_is_told_what_became_of_it(
             machines,
             ssh_host.url,
             CATWALK_SSH_KEY=ssh_host.key,
+            CATWALK_WEBHOOK_SECRET=SECRET,
             CATWALK_PUBLIC_URL="https://mcp.acme.example",
             GITHUB_API_URL=api,
             GITHUB_TOKEN=TOKEN,
             HOME=str(home),
         )
-        with service(tmp_path, environment) as running:
+        with service(tmp_path, environment, "--poll", "3600") as running:
             running.until_state("time", "ready")
             wait_for_success(github, "catwalk/health", commit)
             wait_for_success(github, "catwalk/sync", commit)
+            github.commits.add(second := move(repository))
+            assert push_webhook(running, "another secret") == 401
+            assert push_webhook(running, SECRET) == 202
+            running.until(lambda line: line["event"] == "revision" and line["commit"] == second, what="the revision")
+            wait_for_success(github, "catwalk/health", second)
             assert running.stop() == 0
     told = [one for one in github.posted if one["context"] == "catwalk/health"]
-    assert {one["target_url"] for one in told} == {f"https://mcp.acme.example/revisions/{commit}"}
+    assert {one["target_url"] for one in told} == {
+        f"https://mcp.acme.example/revisions/{sha}" for sha in (commit, second)
+    }
     assert github.violations == []
     assert TOKEN not in running.log
+    assert SECRET not in running.log

@@ -1,5 +1,6 @@
 """`catwalk up`: everything on this machine, with no account."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import anyio
 import click
 from rich.console import Console
 
+from reconciler.cli.log_output import send_json_logs_to_stderr
 from reconciler.cli.options import AS_JSON, DIRECTORY, WORKTREE, debug
 from reconciler.cli.place import Place, find_place, with_dotenv
 from reconciler.cli.progress_json import JSONProgress
@@ -50,6 +52,8 @@ def command(*, directory: Path, port: int, worktree: bool, as_json: bool) -> Non
 
 
 def _json_voice() -> tuple[Progress, Announce]:
+    """Events on stdout; on stderr the log, also as JSON."""
+    send_json_logs_to_stderr(level=logging.WARNING)
     progress = JSONProgress(_print_line)
     return progress, announce_json(progress)
 
