@@ -116,8 +116,8 @@ def _change(change: Change, wait: Wait | None, around: Circumstances, rotation: 
     stays, *failed = change.slot.others or (None,)
     parts: list[Part] = []
     for machine in failed:
-        # What was on its way to another version and serves nobody only takes the room.
-        if change.beside and wait is None and machine.id not in rotation.serving:
+        # A slot has room for two: the best of its old machines, and the one that takes its place.
+        if change.beside and wait is None:
             parts.append(retire(machine, _REPLACED, around, rotation))
         else:
             parts.append(retire_later(machine, _REPLACED, around, after))

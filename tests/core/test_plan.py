@@ -152,6 +152,16 @@ def test_a_silent_machine_that_does_not_tell_whose_it_is_may_be_ours(world: Worl
     assert isinstance(plan(world.snapshot(server, observation=answering)).actions[-1], Create)
 
 
+def test_a_slot_has_room_for_two_also_when_both_serve(world: World) -> None:
+    awake = {"scale": Scale(minimum=1)}
+    first, second, third = (world.server(world.spec(arguments=(version,), **awake)) for version in ("1", "2", "3"))
+    old = world.machine(first.machines[0])
+    cut_off = world.machine(second.machines[0], id="c" * 14, name=f"{second.machines[0].name}-0123abcd")
+    made = plan(world.snapshot(third, observation=world.observe(old, cut_off)))
+    assert [type(action) for action in made.actions][-2:] == [Destroy, Create]
+    assert [action.machine_id for action in made.actions if isinstance(action, Destroy)] == [cut_off.id]
+
+
 def test_a_destroyed_machine_counts_as_absent(world: World) -> None:
     server = world.server()
     dead = world.machine(server.machines[0], state=MachineState.DESTROYED)
