@@ -61,7 +61,7 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
                 machines=speaking(server, machines),
                 probe=probes.result(server.spec),
                 outcomes=tuple(outcomes.get(server.spec.app, ())),
-                setbacks=_standing_against(server, setbacks.get(server.spec.name, ())),
+                setbacks=_standing_against(server, setbacks.get(server.spec.name, ()), scene, machines),
                 blocked=server.problem,
             ),
             scene,
@@ -86,12 +86,23 @@ def speaking(server: ResolvedServer, machines: Machines) -> tuple[ObservedMachin
     return of_desired(server.desired, found) if server.desired is not None else found
 
 
-def _standing_against(server: ResolvedServer, setbacks: Sequence[Setback]) -> tuple[Setback, ...]:
-    """The failures of what is wanted now. What failed with another configuration is of no concern any more."""
+def _standing_against(
+    server: ResolvedServer, setbacks: Sequence[Setback], scene: Scene, machines: Machines
+) -> tuple[Setback, ...]:
+    """The failures of what is wanted now.
+
+    What failed with another configuration is of no concern any more, nor is an order to a machine that is gone.
+    """
     if server.desired is None:
         return ()
-    wanted = {machine.digest for machine in server.desired.machines} | {""}
-    return tuple(found for found in setbacks if found.digest in wanted)
+    wanted = {machine.digest for machine in server.desired.machines}
+    known = {"", *(name for machine in machines.get(server.spec.app, ()) for name in (machine.id, machine.name))}
+    partial = not scene.observation.complete
+    return tuple(
+        found
+        for found in setbacks
+        if found.digest in wanted or (not found.digest and (partial or found.machine in known))
+    )
 
 
 def _held(status: ServerStatus, hold: Hold | None) -> ServerStatus:

@@ -108,3 +108,14 @@ async def test_a_command_and_a_commit_try_at_once_what_failed_before_them(world,
     world.clock.advance(1)
     world.fleet.failing.clear()
     assert world.states(await world.run(trigger)) == {"time": "ready"}
+
+
+async def test_an_order_that_failed_is_forgotten_with_its_machine(awake):
+    held = Problem(code="machine-leased", message="somebody holds it", remedy=Remedy.WAIT)
+    awake.fleet.failing["Stop"] = held
+    awake.commit("two", "time=x@2*1")
+    assert awake.states(await awake.run()) == {"time": "degraded"}
+    awake.fleet.failing.clear()
+    old = next(name for name, machine in awake.fleet.machines.items() if "time@2" not in machine.config)
+    del awake.fleet.machines[old]
+    assert awake.states(await awake.run(Trigger.HEALTH)) == {"time": "ready"}
