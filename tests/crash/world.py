@@ -137,6 +137,8 @@ class World:
 def github_of(world: World) -> Iterator[None]:
     """GitHub's stand-in, which keeps what it was sent whoever dies."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(world.github))
+    # A caller that is killed in the middle of a call is what this is about.
+    server.handle_error = lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     world.github_url = f"http://127.0.0.1:{server.server_address[1]}"
