@@ -89,9 +89,11 @@ def _check_run(payload: dict[str, object]) -> Meaning:
 
 def _text(payload: dict[str, object], *path: str) -> str:
     """The text at a path; empty where there is none."""
-    value: object = payload
-    for key in path:
-        if not isinstance(value, dict):
+    here, last = payload, path[-1]
+    for key in path[:-1]:
+        inner = here.get(key)
+        if not isinstance(inner, dict):
             return ""
-        value = cast("dict[str, object]", value).get(key)
+        here = cast("dict[str, object]", inner)
+    value = here.get(last)
     return value if isinstance(value, str) else ""
