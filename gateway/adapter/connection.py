@@ -8,6 +8,7 @@ connection; where the channel knows which request a message travelled with (HTTP
 import asyncio
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from gateway.adapter.child import CannotWrite
@@ -102,6 +103,7 @@ class Connection:
         self._is_paused = False
         self._child: Channel | None = None
         self.answered = False
+        self.on_renewed: Callable[[], None] | None = None
         self.last_heard_s = 0.0
         self.exited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -119,6 +121,11 @@ class Connection:
     def pending(self) -> tuple[Sink, ...]:
         """Who waits for an answer, oldest first."""
         return tuple(self._pending.values())
+
+    def renewed(self) -> None:
+        """The server forgot what was set up, and was greeted again."""
+        if self.on_renewed is not None:
+            self.on_renewed()
 
     def sink_of(self, own_id: int | None) -> Sink | None:
         """Who waits for the answer of one request."""

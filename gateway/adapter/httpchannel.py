@@ -32,11 +32,12 @@ _BOTH = (("Content-Type", "application/json"), ("Accept", "application/json, tex
 _STREAM = (("Accept", "text/event-stream"),)
 _RETRY_S = 1.0
 _MAX_RETRIES = 30
-_MAX_MOVES = 3
+_MAX_ATTEMPTS = 3
 _LINGER_S = 1.0
 _NOTICE_S = 10.0
 _END_S = 2.0
 _NOT_FOUND = 404
+_INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}'
 _REDIRECTS = (307, 308)
 
 
@@ -51,10 +52,6 @@ class HttpHost(Protocol):
     @property
     def pid(self) -> int:
         """Its id."""
-        ...
-
-    def forget(self, channel: "HttpChannel") -> None:
-        """A channel lost its session; another one is about to be opened."""
         ...
 
     def wanted_headers(self, tool: object) -> Sequence[ParameterHeader]:
@@ -77,6 +74,8 @@ class HttpChannel:
         self._background: set[anyio.CancelScope] = set()
         self._session_id: str | None = None
         self._version: str | None = None
+        self._hello: Message | None = None
+        self._renewing = anyio.Lock()
         self._may_read = asyncio.Event()
         self._may_read.set()
         self._introduced = asyncio.Event()
@@ -174,25 +173,42 @@ class HttpChannel:
                 self._introduced.set()
 
     async def _exchange(self, message: Message, own_id: int) -> None:
+        """Send a request, again where it was refused unread: it was sent to an old path, or to a session that is gone."""
         left: tuple[str | None, float] = (None, 0.0)
-        for _ in range(_MAX_MOVES):
+        for _ in range(_MAX_ATTEMPTS):
+            session_id = self._session_id
             async with self._post(message) as answer:
                 moved = answer.status in _REDIRECTS and self._follow(answer.header("location"))
-                if moved:
+                forgotten = answer.status == _NOT_FOUND and session_id is not None
+                if moved or forgotten:
                     await _drain(answer)
                 else:
-                    left = await self._take_answer(answer, message.method, own_id)
-            if not moved:
+                    left = await self._take_answer(answer, message, own_id)
+            if forgotten:
+                await self._renew(session_id)
+            elif not moved:
                 break
         await self._take_up(own_id, *left)
 
-    async def _take_answer(self, answer: HttpAnswer, method: str, own_id: int) -> tuple[str | None, float]:
+    async def _renew(self, session_id: str | None) -> None:
+        """Open another session in place of one that the server has forgotten."""
+        async with self._renewing:
+            if self._session_id != session_id or self._hello is None:
+                return
+            self._session_id = None
+            async with self._post(self._hello) as answer:
+                renewed = answer.header(SESSION_HEADER)
+                await _drain(answer)
+            self._session_id = renewed
+            async with self._post(read_message(_INITIALIZED)) as answer:
+                await _drain(answer)
+            self._connection.renewed()
+
+    async def _take_answer(self, answer: HttpAnswer, message: Message, own_id: int) -> tuple[str | None, float]:
         """Pass an answer on; returns as `_events`."""
-        if answer.status == _NOT_FOUND and self._session_id is not None:
-            self._lose_session()
-            return None, 0.0
-        if method == "initialize":
+        if message.method == "initialize":
             self._session_id = answer.header(SESSION_HEADER)
+            self._hello = message
         if _is_stream(answer):
             return await self._events(answer, own_id)
         self._take_body(await self._body(answer), own_id, answer.status)
@@ -210,24 +226,29 @@ class HttpChannel:
                 last_event, retry_s = await self._events(answer, own_id, last_event)
 
     async def _listen(self) -> None:
-        """The stream of what belongs to no request, for as long as the session lives."""
+        """The stream of what belongs to no request, for as long as the session lives and the server offers one."""
         scope = anyio.CancelScope()
         self._background.add(scope)
-        last_event: str | None = None
+        left: tuple[str | None, float] | None = (None, _RETRY_S)
         with scope:
-            while not self._over:
-                retry_s = _RETRY_S
-                try:
-                    async with self._get(last_event) as answer:
-                        if answer.status == _NOT_FOUND:
-                            self._lose_session()
-                        if not _is_stream(answer):
-                            break
-                        last_event, retry_s = await self._events(answer, None, last_event)
-                except (HttpFault, EventTooLarge):
-                    last_event = None
-                await anyio.sleep(max(retry_s, _RETRY_S / 10))
+            while left is not None and not self._over:
+                left = await self._listen_once(left[0])
+                await anyio.sleep(max(left[1] if left else 0, _RETRY_S / 10))
         self._background.discard(scope)
+
+    async def _listen_once(self, last_event: str | None) -> tuple[str | None, float] | None:
+        """One stream until it ends; returns as `_events`, None when there are no such streams."""
+        session_id = self._session_id
+        try:
+            async with self._get(last_event) as answer:
+                if _is_stream(answer):
+                    return await self._events(answer, None, last_event)
+                if answer.status != _NOT_FOUND:
+                    return None
+            await self._renew(session_id)
+        except (HttpFault, EventTooLarge):
+            return None, _RETRY_S
+        return None, 0.0
 
     async def _events(
         self, answer: HttpAnswer, own_id: int | None, last: str | None = None
@@ -282,13 +303,6 @@ class HttpChannel:
         version = result.get("protocolVersion")
         if isinstance(version, str):
             self._version = version
-
-    def _lose_session(self) -> None:
-        """The server has forgotten the session: the owner opens another one."""
-        if not self._over:
-            self._over = True
-            self._host.forget(self)
-            self._connection.ended(0)
 
     def _follow(self, location: str | None) -> bool:
         """Servers that are mounted under a path send their callers to it with a slash more, or less."""

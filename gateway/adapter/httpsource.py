@@ -73,12 +73,9 @@ class _Process:
     def wanted_headers(self, tool: object) -> Sequence[ParameterHeader]:
         return self._tools.wanted(tool)
 
-    def forget(self, channel: HttpChannel) -> None:
+    async def release(self, channel: HttpChannel, *, force: bool) -> None:
         if channel in self.channels:
             self.channels.remove(channel)
-
-    async def release(self, channel: HttpChannel, *, force: bool) -> None:
-        self.forget(channel)
         if self.child is not None and self.status is None and (force or not self.channels):
             await self.child.end()
 

@@ -32,6 +32,7 @@ from gateway.adapter.options import Options, SessionMode, Transport
 from gateway.adapter.readiness import prove, watch
 from gateway.adapter.source import Source, StdioSource
 from gateway.adapter.status import State, Status
+from gateway.adapter.toolheaders import ToolHeaders
 from gateway.adapter.upstream import Upstream
 
 _DRAIN_S = 5
@@ -106,7 +107,7 @@ class Machine:
             pool.run_in(tasks)
             tasks.start_soon(shared.run)
             tasks.start_soon(pool.sweep_forever)
-            tasks.start_soon(self._prove_then_watch, shared)
+            tasks.start_soon(self._prove_then_watch, shared, common.tools)
 
     def _source(self, launch: Launch, common: CommonVoice) -> Source:
         options = self._options
@@ -120,12 +121,14 @@ class Machine:
         lot = ParkingLot(StateSeal(os.environ.get("FLY_MACHINE_ID", "")))
         return ModernEndpoint(common, lanes, lot, common.tools)
 
-    async def _prove_then_watch(self, shared: Upstream) -> None:
+    async def _prove_then_watch(self, shared: Upstream, tools: ToolHeaders) -> None:
         while True:
             weakness = await prove(shared)
             self._status.enter(State.READY, weakness)
             self._log.event("ready", weakness=weakness)
-            await watch(await shared.live(), self._log)
+            live = await shared.live()
+            await tools.learn(live)
+            await watch(live, self._log)
             self._status.enter(State.STARTING, "the server ended and is being started again")
 
     async def _fail(self, failure: AdapterFailure) -> None:

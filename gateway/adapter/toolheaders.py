@@ -29,6 +29,7 @@ class ToolHeaders:
     def __init__(self) -> None:
         self._wanted: Wanted = {}
         self._known = False
+        self._reading = anyio.Lock()
 
     def forget(self) -> None:
         """The list has changed: read it again before the next check."""
@@ -40,21 +41,26 @@ class ToolHeaders:
 
     async def check(self, message: Message, headers: list[tuple[str, str]], live: Live) -> Refusal | None:
         """Compare the headers of a call with its arguments; a list that cannot be read leaves the call unchecked."""
-        if not self._known:
-            await self._read(live)
+        await self.learn(live)
         wanted = self.wanted(message.params.get("name"))
         if not wanted:
             return None
         given = [each for each in headers if each[0].startswith(PARAM_PREFIX)]
         return check_parameter_headers(wanted, message.params.get("arguments"), given)
 
-    async def _read(self, live: Live) -> None:
-        try:
-            with anyio.fail_after(_LIST_S):
-                self._wanted = await read_wanted(live)
-        except (UpstreamLost, CannotWrite, TimeoutError, MalformedJson, InvalidMessage):
+    async def learn(self, live: Live) -> None:
+        """Read the list unless it is known; one that cannot be read is not asked for again before it changes."""
+        if self._known:
             return
-        self._known = True
+        async with self._reading:
+            if self._known:
+                return
+            try:
+                with anyio.fail_after(_LIST_S):
+                    self._wanted = await read_wanted(live)
+            except (UpstreamLost, CannotWrite, TimeoutError, MalformedJson, InvalidMessage):
+                self._wanted = {}
+            self._known = True
 
 
 async def read_wanted(live: Live) -> Wanted:

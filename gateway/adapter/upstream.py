@@ -148,9 +148,14 @@ class Upstream:
         if live.handshake.era is Era.LEGACY and live.handshake.succeeded and (self.announce_at_once or restarted):
             with suppress(CannotWrite):  # Its end is about to be noticed.
                 announce_initialized(live.connection)
+        live.connection.on_renewed = lambda: self._restore(live)
         self._log.event("server-started", pid=live.connection.child.pid, restarted=restarted)
         self._live.set_result(live)
-        if restarted and self.on_restart is not None:
+        if restarted:
+            self._restore(live)
+
+    def _restore(self, live: Live) -> None:
+        if self.on_restart is not None:
             self.on_restart(live)
 
     def _renew(self) -> None:

@@ -20,6 +20,7 @@ from tests.adapter.support import (
     BOTH,
     EVERYTHING,
     FAULTY,
+    MODERN_RAW,
     Adapter,
     Json,
     LegacyClient,
@@ -31,6 +32,7 @@ from tests.adapter.support import (
     text_of,
 )
 
+FORGETFUL = str(Path(__file__).parent / "servers" / "forgetful.py")
 ASKABLE = {"roots": {}}
 
 
@@ -275,8 +277,10 @@ async def next_data(lines) -> str:
     raise AssertionError("the stream ended")
 
 
-async def test_a_stop_ends_open_streams_in_the_regular_way(start: Start, http: httpx.AsyncClient):
-    adapter = ready(start)
+@pytest.mark.parametrize("server", [FAULTY, MODERN_RAW], ids=["legacy", "modern"])
+async def test_a_stop_ends_open_streams_in_the_regular_way(start: Start, http: httpx.AsyncClient, server: str):
+    adapter = start(sys.executable, server, options=("--exec",))
+    adapter.wait_for("ready")
     client = await LegacyClient(adapter, http).initialize()
     body = modern_body("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, request_id="L")
     headers = {**client.headers, "accept": "text/event-stream"}
@@ -345,6 +349,20 @@ async def test_each_client_of_a_shared_server_has_its_own_log_level(start: Start
     assert events_of(await loud.call(5, "say", level="info"))[0]["params"]["level"] == "info"
 
 
+async def test_a_legacy_session_on_a_modern_server_survives_a_crash(start: Start, http: httpx.AsyncClient):
+    adapter = start(sys.executable, MODERN_RAW, options=("--exec",))
+    adapter.wait_for("ready")
+    client = await LegacyClient(adapter, http).initialize()
+    headers = {**client.headers, "accept": "text/event-stream"}
+    with anyio.fail_after(20):
+        async with http.stream("GET", adapter.url, headers=headers) as stream:
+            failed = (await client.call(1, "crash")).json()
+            assert (failed["id"], failed["error"]["code"]) == (1, -33001)
+            assert json.loads(text_of((await client.call(2, "echo", region="eu")).json())) == {"region": "eu"}
+            await client.call(3, "change")
+            assert "tools/list_changed" in await next_data(stream.aiter_lines())
+
+
 def http_server(start: Start, *arguments: str) -> Adapter:
     command = (sys.executable, EVERYTHING, "--transport", "streamable-http", *arguments)
     adapter = start(*command, options=("--exec", "--transport", "streamable-http"))
@@ -362,6 +380,22 @@ async def test_a_killed_http_server_is_started_again_for_everybody(start: Start,
     for client in (own, shared):
         assert text_of((await client.call(1, "test_echo", text="hi")).json()) == "hi"
     assert adapter.events("server-started")[-1]["pid"] != pid
+
+
+async def test_a_session_that_an_http_server_forgot_is_opened_again_and_nothing_runs_twice(
+    start: Start, http: httpx.AsyncClient
+):
+    adapter = start(sys.executable, FORGETFUL, options=("--exec", "--transport", "streamable-http"))
+    adapter.wait_for("ready")
+    client = await LegacyClient(adapter, http).initialize(capabilities=ASKABLE)
+    watched = {"jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": {"uri": "file:///a"}}
+    assert (await client.post(watched)).json()["result"] == {}
+    before = json.loads(text_of((await client.call(2, "forget")).json()))
+    after = json.loads(text_of((await client.call(3, "count")).json()))
+    assert after["sessions"] > before["sessions"]
+    assert after["echo"] == before["echo"] + 1
+    again = json.loads(text_of((await client.call(4, "count")).json()))
+    assert again["subscribed"] == ["file:///a", "file:///a"]
 
 
 async def test_an_http_server_that_closes_its_stream_is_polled_for_the_rest(start: Start, http: httpx.AsyncClient):

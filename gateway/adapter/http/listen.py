@@ -13,6 +13,7 @@ import anyio
 from gateway.adapter.child import CannotWrite
 from gateway.adapter.handshake import UpstreamLost, ask
 from gateway.adapter.http.common import CommonVoice
+from gateway.adapter.http.moderncall import end_of_listen
 from gateway.adapter.http.outbox import Outbox, Reply
 from gateway.adapter.upstream import Live
 from gateway.protocol.errors import METHOD_NOT_FOUND, Refusal
@@ -65,9 +66,7 @@ class Listen:
 
     def close(self) -> None:
         """End the stream in the regular way."""
-        meta = f'"_meta":{{"{META_SUBSCRIPTION_ID}":{self._raw_id}}}'
-        body = f'{{"jsonrpc":"2.0","id":{self._raw_id},"result":{{"resultType":"complete",{meta}}}}}'
-        self._outbox.offer(Reply(body=body.encode(), final=True))
+        self._outbox.offer(Reply(body=end_of_listen(self._raw_id), final=True))
 
     def _flags(self, wanted: Mapping[str, object], live: Live) -> dict[str, object]:
         honoured: dict[str, object] = {}

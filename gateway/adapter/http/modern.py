@@ -51,7 +51,7 @@ class ModernEndpoint:
         self._lanes = lanes
         self._lot = lot
         self._tools = tools
-        self._listens: set[Listen] = set()
+        self._listens: set[Listen | ModernCall] = set()
 
     async def post(self, exchange: Exchange, message: Message) -> None:
         """Carry out one message. Raises AdapterFailure, CannotWrite."""
@@ -83,7 +83,12 @@ class ModernEndpoint:
         outbox = Outbox(live.connection)
         call = ModernCall(message, outbox, live, exchange.principal)
         call.submit(message)
-        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+        if message.method == LISTEN:
+            self._listens.add(call)
+        try:
+            await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+        finally:
+            self._listens.discard(call)
 
     async def _translate(self, exchange: Exchange, message: Message, live: Live) -> None:
         if message.method == "server/discover":

@@ -81,11 +81,22 @@ class ModernCall(ClientCall):
         if self.outbox is not None:
             self.outbox.offer(write(self._raw_id))
 
+    def close(self) -> None:
+        """End a listen stream in the regular way, in the server's name."""
+        self.live.connection.cancel(self.own_id, "the machine stops")
+        self.finish(lambda raw_id: Reply(body=end_of_listen(raw_id), final=True))
+
     def cancel(self, reason: str) -> None:
         """Its client has gone: the server is told, and nothing is delivered any more."""
         if self.outbox is not None:
             self.outbox.leave()
         self.live.connection.cancel(self.own_id, reason)
+
+
+def end_of_listen(raw_id: str) -> bytes:
+    """The result that ends a listen stream."""
+    meta = f'"_meta":{{"{META_SUBSCRIPTION_ID}":{raw_id}}}'
+    return f'{{"jsonrpc":"2.0","id":{raw_id},"result":{{"resultType":"complete",{meta}}}}}'.encode()
 
 
 def server_info_of(live: Live) -> str | None:

@@ -1,6 +1,7 @@
 """A raw modern stdio MCP server: tasks, listen streams, log lines, headers, state. Standard library only."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -104,6 +105,7 @@ TOOLS = {
     "array": lambda message, _: complete(message, content=[{"type": "text", "text": "[1]"}], structuredContent=[1]),
     "heard": lambda message, _: text(message, json.dumps(HEARD)),
     "change": change,
+    "crash": lambda _, __: os._exit(3),
     "echo": lambda message, arguments: text(message, json.dumps(arguments)),
 }
 
