@@ -18,6 +18,14 @@ LONGEST_QUOTE: Final = 200
 """Characters of GitHub's own words in an error."""
 
 
+class TokenRefused(EnvironmentFault):
+    """The token is not valid, or not any more: whoever can make another one may try once more."""
+
+
+class NotFound(EnvironmentFault):
+    """There is no such thing, or the token may not see it: GitHub does not tell the two apart."""
+
+
 class _Fault(BaseModel):
     """GitHub's error body. `errors` is a list of objects or of texts, depending on the endpoint."""
 
@@ -53,11 +61,14 @@ def _refusal(status: int, said: str, permissions: str) -> CatwalkError:
     if status >= 500 or status in {408, 409}:
         return Unavailable("github-unavailable", f"GitHub answered {status}{words}", hint="it is tried again by itself")
     if status == 401:
-        return EnvironmentFault(
-            "github-token-invalid", f"GitHub does not accept the token{words}", hint="set GITHUB_TOKEN to a valid token"
+        return TokenRefused(
+            "github-token-invalid",
+            f"GitHub does not accept the credentials{words}",
+            hint="set GITHUB_TOKEN to a valid token, or check the App's id and key and the clock of this machine",
         )
     if status in {403, 404}:
-        return EnvironmentFault(
+        kind = NotFound if status == 404 else EnvironmentFault
+        return kind(
             "github-not-permitted",
             f"GitHub answered {status}{words}",
             hint=f"the token must see the repository and may need `Commit statuses: write`{needed}",

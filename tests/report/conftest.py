@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +61,10 @@ class Canned:
     done: bool = False
 
 
+Route = Callable[[str, str, Mapping[str, str], bytes], Canned | None]
+"""Answers calls of its own: method, path with query, headers, body."""
+
+
 class LoopbackGitHub:
     """The state of the stand-in. What shall go wrong is put into `faults`, call by call; none lets a call through."""
 
@@ -72,6 +76,8 @@ class LoopbackGitHub:
         self.repositories = {"acme/fleet"}
         self.commits = {SHA, "b" * 40, "c" * 40}
         self.violations: list[str] = []
+        self.tokens = {TOKEN}
+        self.routes: list[Route] = []
         self.release = threading.Event()
         self.release.set()
 
@@ -92,7 +98,10 @@ class LoopbackGitHub:
 
     def _right(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Canned:
         self._check_headers(headers)
-        if headers.get("authorization") != f"Bearer {TOKEN}":
+        for route in self.routes:
+            if (answer := route(method, path, headers, body)) is not None:
+                return answer
+        if headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
             return Canned(401, body={"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest"})
         if method == "POST" and STATUSES.fullmatch(path):
             return self._create(path, body)
@@ -149,6 +158,9 @@ def _handler(github: LoopbackGitHub) -> type[BaseHTTPRequestHandler]:
             self._serve()
 
         def do_POST(self) -> None:
+            self._serve()
+
+        def do_PATCH(self) -> None:
             self._serve()
 
         def _serve(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from reconciler.core.redact import Redactor
 from reconciler.core.secret import SecretValue
 from reconciler.errors import CatwalkError, EnvironmentFault, RateLimited, Refused, Unavailable
-from reconciler.report.answers import judge
+from reconciler.report.answers import NotFound, TokenRefused, judge
 from reconciler.report.github import LARGEST_ANSWER, GitHub, PersonalToken
 from reconciler.report.limits import wait_asked_for
 from reconciler.report.repository import Repository
@@ -57,10 +57,10 @@ async def test_an_enterprise_address_keeps_its_path(make_loopback, clock):
 
 
 ANSWERS = [
-    pytest.param(401, {}, {"message": "Bad credentials"}, EnvironmentFault, "Bad credentials", id="bad token"),
+    pytest.param(401, {}, {"message": "Bad credentials"}, TokenRefused, "Bad credentials", id="bad token"),
     pytest.param(403, {"x-accepted-github-permissions": "statuses=write"}, {"message": "Resource not accessible"},
                  EnvironmentFault, "statuses=write", id="missing permission"),
-    pytest.param(404, {}, {"message": "Not Found"}, EnvironmentFault, "must see the repository", id="hidden"),
+    pytest.param(404, {}, {"message": "Not Found"}, NotFound, "must see the repository", id="hidden"),
     pytest.param(422, {}, {"message": "Validation Failed", "errors": [{"message": "description is too long"}]},
                  Refused, "description is too long", id="invalid"),
     pytest.param(422, {}, {"message": "Validation Failed", "errors": ["No commit found"]}, Refused, "No commit found",
