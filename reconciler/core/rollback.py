@@ -37,6 +37,12 @@ def has_arrived(desired: DesiredServer, machines: Sequence[ObservedMachine], sta
     return complete and status.state in PROVED
 
 
+def is_tried(desired: DesiredServer, machines: Sequence[ObservedMachine]) -> bool:
+    """Whether some machine has the desired configuration, so that its failure can be told from that of an older one."""
+    wanted = {machine.digest for machine in desired.machines}
+    return any(machine.digest in wanted for machine in machines)
+
+
 def of_desired(desired: DesiredServer, machines: Sequence[ObservedMachine]) -> tuple[ObservedMachine, ...]:
     """The machines that already have the desired configuration; all of them where none has.
 

@@ -21,6 +21,7 @@ _STATES: Final = {state.value: state for state in MachineState} | {
     "creating": MachineState.CREATED,
     "launch_failed": MachineState.FAILED,
 }
+_NEW_VERSION: Final = "update"
 _BEGINNINGS: Final = frozenset({"launch", "update", "start", "restart"})
 _CHECK_STATES: Final = {state.value: state for state in CheckState}
 
@@ -60,8 +61,16 @@ def host_ok(entry: MachineEntry) -> bool:
 
 
 def last_exit(entry: MachineEntry) -> ExitEvent | None:
-    """The newest end of the machine's process; none where it has not ended since the events reach back."""
-    return next((found for event in _newest_first(entry) for found in _exit(event)), None)
+    """The newest end of the process of this version; none where it has not ended since the events reach back.
+
+    How an earlier version ended says nothing about this one.
+    """
+    for event in _newest_first(entry):
+        for found in _exit(event):
+            return found
+        if event.type == _NEW_VERSION:
+            return None
+    return None
 
 
 def crash(entry: MachineEntry) -> ExitEvent | None:

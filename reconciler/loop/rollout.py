@@ -25,7 +25,7 @@ from reconciler.loop.progress import PlanMade
 from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.tracing import Step, span
-from reconciler.loop.verdicts import Scene, machines_by_app
+from reconciler.loop.verdicts import Scene, machines_by_app, servers_tried
 
 _IMPATIENT: Final = frozenset({Trigger.COMMAND, Trigger.COMMIT, Trigger.WEBHOOK})
 _HOPELESS: Final = frozenset({ServerState.FAILED, ServerState.HELD, ServerState.SUSPENDED})
@@ -159,7 +159,7 @@ class RollOut:
             previous = await self.health.last()
             scene = replace(scene, outcomes=draft.all_outcomes, setbacks=setbacks, previous=previous)
             draft.statuses = await self.health.look(scene)
-            if (gone_back := await self._send_back(draft, scene.desired)) is not scene.desired:
+            if (gone_back := await self._send_back(draft, scene)) is not scene.desired:
                 draft.desired = gone_back
                 return _Watched(scene=replace(scene, desired=gone_back), go_on=True)
             if await self._can_go_on(draft, made, scene):
@@ -171,11 +171,14 @@ class RollOut:
                 return _Watched(scene=scene, go_on=False)
             scene = replace(scene, observation=await self._observe_again(scene))
 
-    async def _send_back(self, draft: Draft, desired: Desired) -> Desired:
+    async def _send_back(self, draft: Draft, scene: Scene) -> Desired:
         """What is desired after servers went back whose new configuration has failed; often the same as before."""
         if draft.signals.reason_to_stop():
-            return desired
-        return await self._reader.hold_failed(desired, draft.statuses)
+            return scene.desired
+        tried = servers_tried(scene)
+        return await self._reader.hold_failed(
+            scene.desired, [status for status in draft.statuses if status.server in tried]
+        )
 
     async def _can_go_on(self, draft: Draft, made: Plan, scene: Scene) -> bool:
         """Whether what waited in the plan can be done now.

@@ -13,7 +13,7 @@ from reconciler.core.actions import Outcome
 from reconciler.core.holds import Hold
 from reconciler.core.problems import Problem
 from reconciler.core.redact import Redactor
-from reconciler.core.rollback import PROVED, of_desired
+from reconciler.core.rollback import PROVED, is_tried, of_desired
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Observation, ObservedMachine, ServerSpec, ServerState, ServerStatus
 from reconciler.core.verdict import Evidence, verdict
@@ -84,6 +84,13 @@ def speaking(server: ResolvedServer, machines: Machines) -> tuple[ObservedMachin
     """The machines that the verdict on a server is about: those of the wanted version, as soon as there are any."""
     found = machines.get(server.spec.app, ())
     return of_desired(server.desired, found) if server.desired is not None else found
+
+
+def servers_tried(scene: Scene) -> frozenset[str]:
+    """Servers of which some machine has the wanted configuration. On the others a verdict says nothing about it."""
+    machines = machines_by_app(scene.desired, scene.observation)
+    resolved = ((server.spec, server.desired) for server in scene.desired.servers if server.desired is not None)
+    return frozenset(spec.name for spec, desired in resolved if is_tried(desired, machines.get(spec.app, ())))
 
 
 def _standing_against(

@@ -74,6 +74,14 @@ async def test_checks_and_the_last_exit_are_read(world, fleet):
     assert machine.last_exit.out_of_memory
 
 
+async def test_how_an_earlier_version_ended_says_nothing_about_this_one(world, fleet):
+    crashed = {"type": "exit", "timestamp": 1000, "request": {"exit_event": {"exit_code": 70}, "restart_count": 3}}
+    events = [{"type": "start", "timestamp": 3000}, {"type": "update", "timestamp": 2000}, crashed]
+    world.on("GET", "/v1/apps/acme-time/machines/m1", detailed(events=events))
+    (machine,) = (await fleet.observe()).machines
+    assert machine.last_exit is None
+
+
 async def test_strangers_show_only_where_they_sit_in_an_app_of_our_name_and_without_a_mark(world, fleet):
     machines = [
         listed(),

@@ -3,6 +3,7 @@
 import anyio
 import pytest
 
+from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import ServerState, Trigger
 from reconciler.errors import EnvironmentFault, Unavailable
 
@@ -55,6 +56,19 @@ async def test_what_is_held_is_not_tried_again_by_itself(healthy, trigger, resta
     healthy.clock.advance(86_400)
     assert healthy.states(await healthy.run(trigger)) == {"memory": "ready", "time": "held"}
     assert healthy.fleet.applied == []
+
+
+async def test_a_revision_that_could_not_be_tried_is_not_blamed_for_the_one_before(healthy):
+    healthy.fleet.failing["Update"] = Problem(code="machine-leased", message="somebody holds it", remedy=Remedy.WAIT)
+    healthy.fleet.broken["time@1"] = BROKEN
+    healthy.commit("mend", "time=x@3 memory")
+    finished = await healthy.run()
+    assert healthy.states(finished)["time"] == "failed"
+    assert "held" not in [problem.code for problem in finished.problems]
+    healthy.fleet.failing.clear()
+    healthy.clock.advance(60)
+    assert healthy.states(await healthy.run()) == {"memory": "ready", "time": "ready"}
+    assert versions(healthy) == ["3"]
 
 
 async def test_the_next_commit_resumes(healthy):
