@@ -20,6 +20,7 @@ from tests.simulation.run import Result, silence, simulate
 HASH_SEED: Final = "PYTHONHASHSEED"
 """The order of a set of texts follows from it; without it a seed would not say everything."""
 CHUNK: Final = 20
+PROGRESS: Final = 500
 
 
 def main() -> int:
@@ -63,6 +64,8 @@ def _report(results: Iterable[Result]) -> int:
     for result in results:
         runs, passes, kills = runs + 1, passes + result.passes, kills + result.kills
         faults, simulated_s = faults + result.faults, simulated_s + result.simulated_s
+        if runs % PROGRESS == 0:
+            print(f"{runs} schedules, {violated} violated", file=sys.stderr, flush=True)
         if result.violations:
             violated += 1
             print(f"seed {result.seed}: {' | '.join(result.violations)[:600]}", flush=True)

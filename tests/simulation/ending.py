@@ -29,6 +29,7 @@ FAILING: Final = frozenset({ServerState.HELD, ServerState.FAILED, ServerState.DE
 async def settle(run: "Run") -> None:
     """Lets Catwalk come to rest, and complains of all that is not as it must be."""
     commit = await run.commit_last()
+    run.say(f"         commit {'; '.join(map(str, run.plan.last))}")
     finished = await _until_quiet(run, commit)
     # What GitHub refused while it was down is sent when its patience is over.
     await asyncio.sleep(LONGEST_PAUSE_S)
@@ -64,6 +65,8 @@ def _is_quiet(run: "Run", finished: Pass, commit: str) -> bool:
         return False
     ill = {server.name for server in run.plan.last if server.ill}
     unwell = {status.server for status in finished.statuses if status.state not in WELL}
+    if any(status.state not in WELL | FAILING for status in finished.statuses):
+        return False
     applied = finished.applied_revision is not None and finished.applied_revision.commit == commit
     return applied and unwell <= ill and all(problem.server in ill for problem in finished.problems)
 
