@@ -12,6 +12,7 @@ from typing import cast
 
 _TOP_KEYS = frozenset({"method", "params"})
 _PARAMS_KEYS = frozenset({"name", "uri"})
+_USUAL_KEYS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri", "arguments", "_meta", "cursor", "result"})
 _NAMED_BY_URI = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
 
 _Pairs = tuple[tuple[str, object], ...]
@@ -43,25 +44,21 @@ def read_call(body: bytes) -> Call:
         return UNREAD
     if not isinstance(message, tuple):
         return UNREAD
+    # Of equal keys the last one counts, as most readers have it.
     pairs = cast("_Pairs", message)
-    method, params = _value(pairs, "method"), _value(pairs, "params")
+    top = dict(pairs)
+    method, params = top.get("method"), top.get("params")
     method = method if isinstance(method, str) else ""
-    inner = cast("_Pairs", params) if isinstance(params, tuple) else ()
-    name = _value(inner, "uri" if method in _NAMED_BY_URI else "name")
-    clear = _is_clear(pairs, _TOP_KEYS) and _is_clear(inner, _PARAMS_KEYS)
+    inner_pairs = cast("_Pairs", params) if isinstance(params, tuple) else ()
+    inner = dict(inner_pairs)
+    name = inner.get("uri" if method in _NAMED_BY_URI else "name")
+    clear = _is_clear(pairs, top, _TOP_KEYS) and _is_clear(inner_pairs, inner, _PARAMS_KEYS)
     return Call(method, name if isinstance(name, str) else "", clear)
 
 
-def _value(pairs: _Pairs, key: str) -> object:
-    """The last one, as most readers have it."""
-    found: object = None
-    for name, value in pairs:
-        if name == key:
-            found = value
-    return found
-
-
-def _is_clear(pairs: _Pairs, keys: frozenset[str]) -> bool:
+def _is_clear(pairs: _Pairs, last: dict[str, object], keys: frozenset[str]) -> bool:
+    if len(last) == len(pairs) and last.keys() <= _USUAL_KEYS:
+        return True
     seen: set[str] = set()
     for name, _ in pairs:
         folded = name.casefold()

@@ -16,7 +16,7 @@ class ClientGone(Exception):
 class Client:
     """Reads the request body and writes the response. Knows whether a response has begun."""
 
-    __slots__ = ("_receive", "_send", "call", "has_started", "status")
+    __slots__ = ("_receive", "_send", "call", "cors", "has_started", "status")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -24,6 +24,8 @@ class Client:
         self.has_started = False
         self.call = UNREAD
         """What it asks for, once that has been read."""
+        self.cors: Headers = ()
+        """What a web page needs on every answer."""
         self.status = 0
         """Of the response, 0 before it begins."""
 
@@ -52,7 +54,7 @@ class Client:
         """Send the head of the response."""
         self.has_started = True
         self.status = status
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.start", "status": status, "headers": [*headers, *self.cors]})
 
     async def write(self, data: bytes, *, more: bool) -> None:
         """Send a piece of the body, waiting while the client does not read."""

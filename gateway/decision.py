@@ -54,6 +54,8 @@ class Forward:
     """The session as the client named it."""
     session_ends_at_s: int
     """When a session that this request starts is over (Unix time)."""
+    origin: bytes | None = None
+    """The web page that asks, where one does; it is one that may."""
     opening: bytes = b""
     """What a session that this request starts may be started with again."""
 
@@ -144,8 +146,21 @@ class RequestRules:
             has_sessions=has_sessions,
             session=session,
             capsule=capsule,
+            origin=read.single.get(b"origin"),
             session_ends_at_s=int(now_s + self._settings.session_lifetime_s),
         )
+
+    def page_of(self, head: ClientHead) -> bytes | None:
+        """The allowed web page that a request comes from, also where the request itself is refused; None for others."""
+        origins = [value for name, value in head.headers if name == b"origin"]
+        hosts = [value for name, value in head.headers if name == b"host"]
+        if len(origins) != 1 or len(hosts) != 1:
+            return None
+        try:
+            self._admission.check(host=hosts[0], origin=origins[0])
+        except Refused:
+            return None
+        return origins[0]
 
     def _find(self, path: bytes, authorization: bytes | None) -> tuple[Upstream, Grant]:
         """The caller is asked for first, so that a stranger does not learn which servers exist."""

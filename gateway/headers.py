@@ -69,7 +69,7 @@ def read_client_headers(headers: Sequence[tuple[bytes, bytes]], settings: Gatewa
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
-        if name in _TO_UPSTREAM or name.startswith(_PARAMETER_PREFIX):
+        if is_client_header(name):
             read.upstream.append((name, value))
             if name == VERSION_HEADER:
                 read.version = value
@@ -81,6 +81,11 @@ def read_client_headers(headers: Sequence[tuple[bytes, bytes]], settings: Gatewa
             f"Headers may have {settings.max_head_bytes} bytes and {settings.max_headers} entries in all.",
         )
     return read
+
+
+def is_client_header(name: bytes) -> bool:
+    """Whether a client's header of that lower-case name goes upstream."""
+    return name in _TO_UPSTREAM or name.startswith(_PARAMETER_PREFIX)
 
 
 def client_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

@@ -5,9 +5,8 @@ it never sees arguments or results.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Event(Enum):
@@ -31,9 +30,8 @@ class Result(Enum):
     """The caller closed the connection before the answer began."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndedCall:
-    """One call that is over."""
+class EndedCall(NamedTuple):
+    """One call that is over. A tuple, because every call makes one."""
 
     principal: str
     server: str

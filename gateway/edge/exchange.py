@@ -132,6 +132,8 @@ class EdgeCall:
         if self._reason is not None:
             self._reason = (self._reason + data)[:MAX_REASON_BYTES]
         elif self._is_open:
+            if self.is_stream:
+                self._shared.reads.notice(self._server, data)
             self._client.write(encode_chunk(data) if self._is_chunked else data)
             if self._client.is_slow and self.flow is not None:
                 self.flow.pause_reading()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gateway.decision import ClientHead, Forward
 from gateway.edge.heads import read_plain_head
 from gateway.problems import Refused, SessionNotFound
+from gateway.reads import READS
 from gateway.relay import MalformedHead
 from gateway.relay.pool import Address
 from gateway.tracing import trace_of
@@ -28,6 +29,8 @@ class Plan:
     opening: bytes
     """The head that goes upstream."""
     body_size: int
+    may_read: bool
+    """Whether it may be a read that is answered from memory."""
     generation: tuple[int, int, int]
     expires_at_s: float | None
     """When the caller's credential or session runs out (Unix seconds)."""
@@ -58,8 +61,9 @@ class PlanMemory:
             plan = self._plan(head)
         except (Refused, SessionNotFound, MalformedHead):
             return None
-        if trace_of(plan.forward.headers):
-            return None  # Its message has to be changed, and its head will never come again.
+        if trace_of(plan.forward.headers) or plan.forward.origin is not None:
+            # The message has to be changed and its head will never come again; a page needs more headers.
+            return None
         if len(self._by_block) >= _MAX_PLANS:
             del self._by_block[next(iter(self._by_block))]
         self._by_block[block] = plan
@@ -73,9 +77,15 @@ class PlanMemory:
             address=forward.address,
             opening=forward.request_head(forward.content_length).encode(),
             body_size=forward.content_length or 0,
+            may_read=_may_read(forward),
             generation=generation,
             expires_at_s=_end_of(forward),
         )
+
+
+def _may_read(forward: Forward) -> bool:
+    method = next((value for name, value in forward.headers if name == b"mcp-method"), b"")
+    return not forward.has_sessions and method.decode("latin-1") in READS
 
 
 def _end_of(forward: Forward) -> float | None:

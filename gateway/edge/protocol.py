@@ -13,13 +13,16 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from gateway.answers import ClientResponseHead
 from gateway.calls import NO_BODY, read_call
 from gateway.edge.exchange import EdgeCall, Given
 from gateway.edge.heads import MAX_BLOCK_BYTES
 from gateway.edge.plans import Plan
 from gateway.edge.shared import Edge
-from gateway.edge.writing import encode_headers
+from gateway.edge.writing import encode_head, encode_headers
+from gateway.observation import EndedCall, Event
 from gateway.policy import is_decided
+from gateway.problems import Answer
 from gateway.relay import Exchange
 from gateway.relay.known import HEAD_END
 
@@ -106,7 +109,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _begin(self, plan: Plan, request: bytes) -> bool:
         body = request[len(request) - plan.body_size :]
+        if plan.may_read:
+            caller = (plan.forward.grant.principal, plan.generation[:2])
+            answer = self.shared.reads.find_again(caller, plan.opening, body)
+            if answer is not None:
+                self._answer_from_memory(plan, answer)
+                return True
         asked = read_call(body) if plan.body_size else NO_BODY
+        if plan.may_read and not self.shared.reads.is_hopeless(plan.forward.upstream.server, asked.method):
+            return False
         if not self.shared.breakers.is_clear(plan.forward.upstream.server):
             return False
         if asked.method == _INITIALIZE or not is_decided(plan.forward.grant.tools, asked):
@@ -121,6 +132,27 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         return True
+
+    def _answer_from_memory(self, plan: Plan, answer: Answer) -> None:
+        head = ClientResponseHead(status=answer.status, headers=list(answer.headers))
+        self.transport.write(encode_head(head) + self.head_end() + answer.body)
+        self._stop_body_timer()
+        self._unset_keepalive_if_required()
+        forward = plan.forward
+        method = next(value for name, value in forward.headers if name == b"mcp-method")
+        ended = EndedCall(
+            principal=forward.grant.principal,
+            server=forward.upstream.server,
+            http_method=forward.method,
+            method=method.decode("latin-1"),
+            name="",
+            status=answer.status,
+            seconds=0.0,
+        )
+        self.shared.observers.happened(Event.READ_FROM_MEMORY, forward.upstream.server)
+        self.shared.observers.call_ended(ended)
+        self.server_state.total_requests += 1
+        self._go_on()
 
     def _wait_for_body(self, data: bytes) -> None:
         self._waiting = data

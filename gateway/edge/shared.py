@@ -7,6 +7,7 @@ from gateway.breaker import Breakers
 from gateway.edge.plans import PlanMemory
 from gateway.edge.writing import ResponseHeads, encode_headers
 from gateway.observation import Observers
+from gateway.reads import ReadMemory
 from gateway.relay import Relay
 
 
@@ -36,4 +37,5 @@ class Edge:
     breakers: Breakers
     server_note: Callable[[str], str]
     observers: Observers
+    reads: ReadMemory
     head_ends: HeadEnds = field(default_factory=HeadEnds)
