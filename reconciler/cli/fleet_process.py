@@ -16,6 +16,7 @@ from litestar import Router
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from gateway.app import Gateway, Readiness, create_app
+from gateway.metrics import GatewayMetrics
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_view import LiveFleetView
@@ -38,7 +39,7 @@ from reconciler.loop.schedule import ScheduleSettings
 from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
-from reconciler.web.metrics import MetricsPage
+from reconciler.web.metrics import MetricsPage, metrics_handler
 from reconciler.web.webhooks import Followed, Hooks, webhook_router
 
 LAST_ACTIONS_S: Final = 10.0
@@ -128,12 +129,18 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
+    on_loopback = manner.gateway.is_bound_to_loopback
     app = create_app(
         _gateway_settings(stage, manner),
         stage.routes,
         lambda: _readiness(stage, connected, stop),
-        route_handlers=[*web_handlers(view, connected.ports.clock), *_webhook_handlers(connected, manner, worker)],
-        plugins=[MetricsPage(stage.registry)],
+        route_handlers=[
+            *web_handlers(view, connected.ports.clock),
+            *_webhook_handlers(connected, manner, worker),
+            *([metrics_handler(stage.registry)] if on_loopback else []),
+        ],
+        # A page in a browser can reach loopback under a name of its own; collectors call others by their address.
+        plugins=[] if on_loopback else [MetricsPage(stage.registry)],
     )
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
     return _Cast(view=view, worker=worker, app=app, stop=stop)
@@ -143,7 +150,8 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
     def note(server: str) -> str:
         return caller_note(stage.live.status(server))
 
-    return replace(manner.gateway, server_note=note)
+    observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
+    return replace(manner.gateway, server_note=note, observers=observers)
 
 
 def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[Router]:

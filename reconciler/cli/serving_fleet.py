@@ -5,13 +5,15 @@ machines are Fly's, statuses go to GitHub, and what happens is logged instead of
 """
 
 import os
+import sys
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
+from gateway.audit import AuditLog
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.keys import session_key
 from reconciler.cli.machines_doors import Address, fly_address
@@ -83,7 +85,9 @@ async def run_service(service: Service) -> None:
             connected = await opened.enter_async_context(wired(request))
             opened.enter_context(announced(place, Endpoint(pid=os.getpid(), gateway_url=local_url)))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
-            await run_fleet(stage, connected, _manner(service), listener)
+            audit = AuditLog(sys.stderr.buffer)
+            opened.callback(audit.close)
+            await run_fleet(stage, connected, _manner(service, audit), listener)
     log.info("stopped")
 
 
@@ -92,10 +96,11 @@ def _stage(address: Address, gateway_url: str, started: float) -> Stage:
     return set_stage(gateway_url, address.data_path, LogProgress(), watch)
 
 
-def _manner(service: Service) -> Manner:
+def _manner(service: Service, audit: AuditLog) -> Manner:
     key = session_key(service.place.state_dir)
+    gateway = service_gateway(service.settings, host=service.host, session_key=key)
     return Manner(
-        gateway=service_gateway(service.settings, host=service.host, session_key=key),
+        gateway=replace(gateway, observers=(audit,)),
         schedule=ScheduleSettings(
             poll_s=service.poll_s,
             poll_jitter_s=service.poll_s * JITTER,

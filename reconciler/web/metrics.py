@@ -1,7 +1,8 @@
-"""`/metrics`: what Prometheus collects, and nothing that names a server or a person.
+"""`/metrics`: what Prometheus collects.
 
-Like health it is not behind the rule about `Host`, because collectors come with the address of the machine. It is
-mounted as a plugin for that reason: handlers that the gateway is given are behind the rule.
+Collectors come with the address of the machine, so that a service cannot put this page behind the rule about `Host`,
+which handlers that the gateway is given are behind; `MetricsPage` is a plugin for that reason. On loopback nobody but
+this machine comes, and the rule protects from pages in its browser: there the plain handler is right.
 """
 
 from litestar import MediaType, Request, Response, get
@@ -20,11 +21,13 @@ class MetricsPage(InitPlugin):
         self._registry = registry
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        app_config.route_handlers.append(_metrics_handler(self._registry))
+        app_config.route_handlers.append(metrics_handler(self._registry))
         return app_config
 
 
-def _metrics_handler(registry: CollectorRegistry) -> HTTPRouteHandler:
+def metrics_handler(registry: CollectorRegistry) -> HTTPRouteHandler:
+    """The route alone, to be mounted where the rule about `Host` holds."""
+
     @get("/metrics", media_type=MediaType.TEXT, sync_to_thread=False, include_in_schema=False)
     def read_metrics(request: Request[object, object, State]) -> Response[bytes]:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))

@@ -1,11 +1,14 @@
 """`catwalk serve` follows a repository on a git server, whatever becomes of the server, and ends when it is told to."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mcp import Client
 
+from tests.journeys.harness import command
 from tests.journeys.serving import EngineProcess, Service, engine, service, service_environment
 from tests.sources.conftest import GitHttpServer, Repository, serve_git
 
@@ -94,6 +97,24 @@ def test_log_lines_tell_pass_and_revision(serving: Service, repository: Reposito
     assert [(line["server"], line["revision"]) for line in actions] == [("time", commit)]
     assert isinstance(actions[0]["pass_number"], int)
     assert not [line for line in serving.raw if not line.startswith("{")], "every line is JSON"
+
+
+def test_calls_are_counted_and_audited_without_their_arguments(serving: Service) -> None:
+    counted = serving.get("/metrics").text
+    assert re.search(r'catwalk_gateway_calls_total\{.*method="tools/list".*server="time".*\} [1-9]', counted)
+    assert re.search(r'catwalk_passes_total\{result="settled",trigger="start"\} 1', counted)
+    assert re.search(r'catwalk_machines_api_calls_total\{action="create machine",status="200"\} 1', counted)
+    calls = [line for line in serving.lines if line["event"] == "call"]
+    assert {line["server"] for line in calls} == {"time"}
+    assert not [line for line in calls if "params" in line or "arguments" in line]
+
+
+def test_status_on_the_same_machine_asks_the_service(serving: Service, place: Path) -> None:
+    done = command("status", str(place), "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["running"]) == (0, True), done.stderr
+    assert [(server["name"], server["state"]) for server in told["servers"]] == [("time", "ready")]
+    assert told["servers"][0]["usage"]["cost"] is not None
 
 
 async def test_a_git_server_that_is_down_changes_nothing_and_is_told(serving: Service, host: GitHttpServer) -> None:
