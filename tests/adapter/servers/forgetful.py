@@ -12,7 +12,7 @@ SUBSCRIBED = []
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_):
+    def log_message(self, *_: object):
         pass
 
     def answer(self, status, body=b"", **headers: str):
