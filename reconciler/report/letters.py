@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.report.statuses import CommitStatus
+from reconciler.report.statuses import CommitStatus, StatusState
 from reconciler.report.text import with_tail
 
 MOST_POSTS: Final = 6
@@ -63,8 +63,23 @@ def to_post(letter: Letter) -> CommitStatus | None:
 
 
 def delivered(letter: Letter, sent: CommitStatus) -> Letter:
-    """The letter after GitHub has accepted `sent`; what is wanted may have changed meanwhile."""
-    return replace(letter, posted=sent, posts=letter.posts + 1)
+    """The letter after GitHub has accepted `sent`; what is wanted may have changed meanwhile.
+
+    Details that were sent are not kept: fifty commits of them would be megabytes in the store.
+    """
+    said = letter.wanted == sent or letter.posts + 1 >= MOST_POSTS
+    wanted = _bare(letter.wanted) if said else letter.wanted
+    return replace(letter, wanted=wanted, posted=_bare(sent), posts=letter.posts + 1)
+
+
+def asked_again(letter: Letter | None, status: CommitStatus) -> Letter:
+    """The letter after a person asked for a check again: GitHub waits for a new run, though nothing has changed.
+
+    It costs no more of the budget than what is not kept for states, because people press a button only so often.
+    """
+    if letter is None or letter.posted is None or letter.posted.state is StatusState.PENDING:
+        return wanting(letter, status)
+    return Letter(wanted=status, posts=min(letter.posts, MOST_POSTS - KEPT_FOR_STATES))
 
 
 def corrected(letter: Letter, listed: Sequence[CommitStatus]) -> Letter:
@@ -78,3 +93,7 @@ def corrected(letter: Letter, listed: Sequence[CommitStatus]) -> Letter:
 def _stands(letter: Letter) -> bool:
     posted, wanted = letter.posted, letter.wanted
     return posted is not None and (posted.state, posted.description) == (wanted.state, wanted.description)
+
+
+def _bare(status: CommitStatus) -> CommitStatus:
+    return replace(status, details=None)

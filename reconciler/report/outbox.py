@@ -16,12 +16,11 @@ import structlog
 
 from reconciler.errors import CatwalkError, RateLimited, Unavailable
 from reconciler.loop.ports import Clock
-from reconciler.report.letters import Letter, LetterKey, corrected, delivered, key_of, to_post, wanting
+from reconciler.report.letters import Letter, LetterKey, asked_again, corrected, delivered, key_of, to_post, wanting
+from reconciler.report.pace import SPACING_S
 from reconciler.report.statuses import SERVER_PREFIX, CommitStatus
 from reconciler.report.stores import OutboxStore
 
-SPACING_S: Final = 1.0
-"""GitHub docs, "Best practices for using the REST API": at least one second between writes."""
 FIRST_BACKOFF_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 300.0
 MOST_FAILURES: Final = 60
@@ -82,15 +81,16 @@ class Outbox:
         """
         return tuple((await self._loaded()).values())
 
-    async def want(self, statuses: Sequence[CommitStatus]) -> None:
+    async def want(self, statuses: Sequence[CommitStatus], *, again: bool = False) -> None:
         """Makes what should stand durable and wakes the sender. Wanting the same again changes nothing.
+
+        `again` says it once more all the same, because a person asked.
 
         Raises:
             EnvironmentFault: the store cannot be written.
         """
-        fresh = await self._change(
-            lambda letters: [wanting(letters.get(key_of(status)), status) for status in statuses]
-        )
+        change = asked_again if again else wanting
+        fresh = await self._change(lambda letters: [change(letters.get(key_of(status)), status) for status in statuses])
         if not fresh:
             return
         for letter in fresh:

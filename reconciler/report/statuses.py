@@ -8,7 +8,7 @@ change is a post.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from urllib.parse import quote
 from reconciler.core.actions import Deferred, Pass
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus
+from reconciler.report.details import CheckDetails
 from reconciler.report.text import counted, one_line, with_tail
 
 SYNC: Final = "catwalk/sync"
@@ -52,6 +53,8 @@ class CommitStatus:
     """One line of 140 characters at most."""
     target_url: str = ""
     """The page that answers the next question; empty when there is none to link to."""
+    details: CheckDetails | None = field(default=None, compare=False)
+    """What a check run tells besides. It is no news by itself: the plan and the log of every pass differ a little."""
 
 
 @dataclass(frozen=True, slots=True)
