@@ -22,10 +22,11 @@ from reconciler.core.secret import SecretValue
 from reconciler.core.types import ProbeResult, ServerState, Trigger
 from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
+from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.store.digest_key import digest_key
-from reconciler.loop.store.store import Store, open_store
+from reconciler.loop.store.store import open_store
 from reconciler.report.github import GitHub, PersonalToken, RepositoryStatuses
 from reconciler.report.outbox import Outbox
 from reconciler.report.reporter import GitHubReporter
@@ -42,6 +43,10 @@ RUNNER_IMAGE = "registry.fly.io/catwalk-runner:0.1.0"
 MOST_PASSES = 40
 BETWEEN_PASSES_S = 10.0
 DRAIN_S = 20.0
+LEAD_PATIENCE_S = 20.0
+SLOWLY = 20.0
+"""By which the process's own sense of its lease is slowed, so that a busy machine does not cost it the lead: that is
+proven elsewhere. The restarted process must get the lead from the dead one all the same."""
 WELL = frozenset({ServerState.READY, ServerState.IDLE})
 
 
@@ -109,8 +114,6 @@ class EveryPackageExists:
 class Catwalk:
     reconciler: Reconciler
     reporter: GitHubReporter
-    store: Store
-    source: RemoteSource
     time: EngineTime
 
 
@@ -174,6 +177,7 @@ async def opened(life: Life) -> AsyncGenerator[Catwalk]:
         key = digest_key(life.state_dir)
         store = await open_store(life.state_dir, engine_time, url=life.database_url)
         stack.callback(store.close)
+        lead = Leadership(store.leases, holder=holder_name("catwalk serve"), elapsed=lambda: time.monotonic() / SLOWLY)
         statuses = RepositoryStatuses(github, Repository(host="github.com", owner="acme", name="fleet"))
         letters = FileOutboxStore(life.state_dir / "outbox.json")
         reporter = GitHubReporter(Outbox(statuses, letters, engine_time, sleep=engine_time.sleep))
@@ -185,13 +189,15 @@ async def opened(life: Life) -> AsyncGenerator[Catwalk]:
             catalog=EveryPackageExists(),
             fleet=FlyFleet(api, fleet=FLEET, organization=ORGANIZATION),
             prober=EveryServerAnswers(),
-            reporter=reporter,
-            memory=store,
+            reporter=LedReporter(reporter, lead),
+            memory=store.fenced(lead),
             clock=engine_time,
             pause=engine_time.pause,
+            gates=(lead,),
         )
         reconciler = Reconciler(ports, PassSettings(runner_image=RUNNER_IMAGE, digest_key=key))
-        yield Catwalk(reconciler=reconciler, reporter=reporter, store=store, source=source, time=engine_time)
+        await stack.enter_async_context(lead.held(patience_s=LEAD_PATIENCE_S))
+        yield Catwalk(reconciler=reconciler, reporter=reporter, time=engine_time)
 
 
 @asynccontextmanager
