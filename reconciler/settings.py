@@ -1,8 +1,7 @@
 """The settings of one Catwalk process, read once from the environment and handed down as values.
 
 A `CATWALK_` variable that the contract does not know is refused, because a setting that is misspelt and silently
-ignored costs an evening. The GitHub App is known and not read yet: what it serves is not built. Credentials are held as
-`SecretValue` and never printed.
+ignored costs an evening. Credentials are held as `SecretValue` and never printed.
 """
 
 from collections.abc import Mapping
@@ -47,6 +46,10 @@ class Settings:
     """`FLY_API_TOKEN`: an organization token, with or without its `FlyV1 ` prefix."""
     github_token: SecretValue | None = None
     """`GITHUB_TOKEN`: may read the source repository and write commit statuses there; sent to GitHub alone."""
+    github_app_id: str = ""
+    """`CATWALK_GITHUB_APP_ID`: the App as which results are written back, in place of `GITHUB_TOKEN`."""
+    github_app_key: SecretValue | None = None
+    """`CATWALK_GITHUB_APP_KEY`: its private key, as GitHub hands it out, or that in Base64."""
     github_api_url: str = ""
     """`GITHUB_API_URL`: another host for GitHub Enterprise; empty means the one that belongs to the repository."""
     fly_api_url: str = DEFAULT_FLY_API_URL
@@ -96,6 +99,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(
         fly_api_token=_secret(environment, "FLY_API_TOKEN"),
         github_token=_secret(environment, "GITHUB_TOKEN"),
+        github_app_id=environment.get("CATWALK_GITHUB_APP_ID", ""),
+        github_app_key=_secret(environment, "CATWALK_GITHUB_APP_KEY"),
         github_api_url=environment.get("GITHUB_API_URL", ""),
         fly_api_url=environment.get("CATWALK_FLY_API_URL") or DEFAULT_FLY_API_URL,
         fly_logs_url=environment.get("CATWALK_FLY_LOGS_URL") or DEFAULT_FLY_LOGS_URL,
