@@ -173,7 +173,7 @@ class HttpChannel:
                 self._introduced.set()
 
     async def _exchange(self, message: Message, own_id: int) -> None:
-        """Send a request, again where it was refused unread: it was sent to an old path, or to a session that is gone."""
+        """Send a request, again where it was refused unread: sent to an old path, or to a session that is gone."""
         left: tuple[str | None, float] = (None, 0.0)
         for _ in range(_MAX_ATTEMPTS):
             session_id = self._session_id

@@ -106,6 +106,18 @@ async def test_a_state_is_good_once(call: Asked):
     assert (await call.retry(asked, {key: YES})).json()["error"]["data"] == {"reason": "invalid_request_state"}
 
 
+async def test_what_a_call_asks_at_once_comes_at_once_whoever_else_was_left_waiting(call: Asked):
+    call.principal = "dora"
+    await call.ask()
+    await call.ask()
+    call.tool = {"name": "ask_twice", "arguments": {"method": "elicitation/create", "params": FORM}}
+    with anyio.fail_after(2):
+        asked = await call.ask()
+    assert len(asked["inputRequests"]) == 2
+    answered = await call.retry(asked, dict.fromkeys(asked["inputRequests"], YES))
+    assert json.loads(text_of(answered.json())) == [YES, YES]
+
+
 async def test_a_state_names_its_machine_for_the_gateway(call: Asked):
     assert (await call.ask())["requestState"].startswith("cw1.machine-1.")
 

@@ -51,6 +51,11 @@ class AskableCall(ModernCall):
         self._put_soon: asyncio.TimerHandle | None = None
 
     @property
+    def is_attached(self) -> bool:
+        """Whether its client waits for it now: a parked call does not run, so it hardly asks anything new."""
+        return self.outbox is not None
+
+    @property
     def is_waiting(self) -> bool:
         """Whether a question is open."""
         return bool(self._questions)

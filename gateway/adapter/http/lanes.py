@@ -67,7 +67,7 @@ class Lane(CommonVoice):
         """Give a question to the call that caused it."""
         asking = [call for call in self.calls if call.method in _ASKING_METHODS]
         certain = [call for call in asking if call.own_id == about]
-        candidates = certain or [call for call in asking if not call.is_waiting] or asking
+        candidates = certain or [call for call in asking if call.is_attached] or asking[-1:]
         if not candidates:
             super().server_request(message, about)
         elif len(candidates) == 1:

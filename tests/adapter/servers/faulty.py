@@ -35,11 +35,22 @@ def notify(method, params):
 
 def ask(params):
     done = threading.Event()
-    key = f"ask-{len(ANSWERS)}"
-    ANSWERS[key] = [done, None]
+    with LOCK:
+        key = f"ask-{len(ANSWERS)}"
+        ANSWERS[key] = [done, None]
     write({"jsonrpc": "2.0", "id": key, "method": params["method"], "params": params["params"]})
     done.wait(20)
     return json.dumps(ANSWERS[key][1])
+
+
+def ask_twice(params):
+    answers = []
+    asking = [threading.Thread(target=lambda: answers.append(json.loads(ask(params)))) for _ in range(2)]
+    for each in asking:
+        each.start()
+    for each in asking:
+        each.join()
+    return json.dumps(answers)
 
 
 def hold(name):
@@ -131,6 +142,7 @@ TOOLS = {
     "noise": noise,
     "big": lambda arguments, _: "x" * arguments["bytes"],
     "ask": lambda arguments, _: ask(arguments),
+    "ask_twice": lambda arguments, _: ask_twice(arguments),
     "log": log,
     "change": change,
     "resource_changed": resource_changed,
