@@ -7,41 +7,60 @@ values, and with `mac_only_encrypted` everything in clear: never take a security
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NoReturn
 
 from reconciler.core.problems import Location
 from reconciler.core.secret import SecretValue
 from reconciler.sops.ciphertext import DataKey, DoesNotVerifyError, NotAnEncryptedValueError, parse_encrypted_value
-from reconciler.sops.errors import Tampered, UnusableSecret
-from reconciler.sops.files import METADATA_KEY, is_encrypted, read_documents
+from reconciler.sops.comments import EncryptedComment, open_comments
+from reconciler.sops.errors import MalformedSops, Tampered, UnusableSecret
+from reconciler.sops.files import METADATA_KEY, ParsedFile, is_encrypted, read_file
+from reconciler.sops.formats import Format
 from reconciler.sops.identities import Identities
 from reconciler.sops.keys import unwrap_data_key
 from reconciler.sops.leaves import Leaf, LeafWalker, Path, shown_path
 from reconciler.sops.metadata import Metadata, Recipient, read_metadata
-from reconciler.sops.nodes import MappingNode, ValueType
+from reconciler.sops.nodes import MappingNode, Node, Scalar, ValueType
+from reconciler.sops.plaintext import plaintext
+from reconciler.sops.rules import SuffixRule
 
-__all__ = ["Decrypted", "decrypt", "is_encrypted", "mac_digest"]
+__all__ = ["Decrypted", "Document", "Format", "decrypt", "decrypt_document", "is_encrypted", "mac_digest"]
 
 # Prefixed to the hash, so that a MAC over encrypted values alone never passes for one over all values.
 _ENCRYPTED_ONLY_PREFIX: Final = hashlib.sha256(b"sops").digest()
+_EVERYTHING: Final = SuffixRule(suffix="", encrypts_matches=True)
+_COPIED_FIELDS: Final = ("mac", "lastmodified")
 _NO_VALUES: Final = frozenset({ValueType.NULL, ValueType.EMPTY_MAP})
 
 
-class Decrypted:
+class Document:
     """A file that was opened and verified. Shows no values."""
 
-    __slots__ = ("_by_prefix", "_file", "_leaves", "recipients")
+    __slots__ = ("_by_prefix", "_comments", "_file", "_leaves", "_list_comments", "_parsed", "recipients")
 
-    def __init__(self, leaves: tuple[Leaf, ...], recipients: tuple[Recipient, ...], file: str) -> None:
-        self._leaves = leaves
+    def __init__(self, opened: "_Opened", recipients: tuple[Recipient, ...], file: str) -> None:
+        self._parsed = opened.parsed
+        self._leaves = opened.leaves
+        self._list_comments = opened.list_comments
+        self._comments = opened.comments
         self._by_prefix: Mapping[tuple[int, Path], tuple[Leaf, ...]] | None = None
         self._file = file
         self.recipients = recipients
 
+    @property
+    def format(self) -> Format:
+        """The format that the file was read in."""
+        return self._parsed.format
+
     def leaves(self) -> tuple[Leaf, ...]:
         """Every value of every document, in document order."""
         return self._leaves
+
+    def plaintext(self) -> bytes:
+        """The decrypted text in the format of the file, with its comments and its layout."""
+        return plaintext(self._parsed, (*self._leaves, *self._list_comments), self._comments)
 
     def values_under(self, path: tuple[str, ...], *, document: int = 0) -> Mapping[str, SecretValue]:
         """The secrets directly under the mapping at `path`, by key; empty where there is no such mapping.
@@ -63,7 +82,7 @@ class Decrypted:
         return MappingProxyType(values)
 
     def __repr__(self) -> str:
-        return f"Decrypted({self._file}, {len(self._leaves)} values)"
+        return f"Document({self._file}, {len(self._leaves)} values)"
 
     def _secret(self, leaf: Leaf, *, depth: int) -> SecretValue:
         if len(leaf.path) != depth or not isinstance(leaf.path[-1], str):
@@ -91,25 +110,84 @@ class Decrypted:
         ) from None
 
 
-def decrypt(text: bytes, identities: Identities, *, file: str) -> Decrypted:
-    """Opens the SOPS file `text`, whose name `file` decides the format (.yaml, .yml, .json) and stands in errors.
+Decrypted = Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    parsed: ParsedFile
+    leaves: tuple[Leaf, ...]
+    list_comments: tuple[Leaf, ...]
+    comments: tuple[EncryptedComment, ...]
+
+
+def decrypt(text: bytes, identities: Identities, *, file: str) -> Document:
+    """Opens the SOPS file `text`, whose name `file` (or else its content) decides the format and stands in errors.
+
+    Raises:
+        CatwalkError: as `decrypt_document` does.
+    """
+    return decrypt_document(text, format=None, identities=identities, file=file)
+
+
+def decrypt_document(
+    data: bytes,
+    *,
+    format: Format | None,  # noqa: A002 - the name that the command line gives it too.
+    identities: Identities,
+    file: str = "standard input",
+) -> Document:
+    """Opens a SOPS file in the format stated, or where that is `None` in the format of its name or content.
 
     Raises:
         NotEncrypted: no SOPS metadata.
         MergeDamage: git conflict markers.
         MalformedSops: the file or its metadata is not in the format, or beyond a limit.
-        UnsupportedSops: a format, key service or rule that Catwalk does not read.
-        NoKeyConfigured: `identities` is empty.
+        UnsupportedSops: a key service or rule that Catwalk does not read.
+        NoKeyConfigured: nothing is configured that could open it.
         KeyMismatch: no identity opens the data key.
+        KeyServiceUnavailable, KeyServiceDenied, KeyServiceNotAllowed: a key service could not be used.
         Tampered: a value or the MAC does not verify or is not encrypted, or there is no MAC.
     """
-    documents = read_documents(text, file)
+    parsed = read_file(data, file, format)
+    documents = parsed.documents
     metadata = read_metadata(documents[0] if documents else MappingNode(entries=()), file)
     data_key = unwrap_data_key(metadata, identities, file)
-    walker = LeafWalker(data_key, metadata.rule, mac_only_encrypted=metadata.mac_only_encrypted, file=file)
+    # The binary store ignores rules: its one value is always encrypted.
+    rule = _EVERYTHING if parsed.format is Format.BINARY else metadata.rule
+    walker = LeafWalker(data_key, rule, mac_only_encrypted=metadata.mac_only_encrypted, file=file)
     leaves = tuple(walker.leaves(tuple(document.without(METADATA_KEY) for document in documents)))
     _verify_mac(leaves, metadata, data_key, file)
-    return Decrypted(leaves, metadata.recipients, file)
+    _compare_copies(documents, file)
+    if parsed.format is Format.BINARY:
+        _check_binary(leaves, file)
+    comments = open_comments(parsed, data_key, file)
+    opened = _Opened(parsed=parsed, leaves=leaves, list_comments=tuple(walker.list_comments), comments=comments)
+    return Document(opened, metadata.recipients, file)
+
+
+def _compare_copies(documents: tuple[MappingNode, ...], file: str) -> None:
+    """SOPS writes the metadata into every document and reads the first; a copy that differs was edited or merged."""
+    first = documents[0].find(METADATA_KEY)
+    for document in documents[1:]:
+        copy = document.find(METADATA_KEY)
+        if copy is not None and _marks(copy) != _marks(first):
+            message = "the metadata of this document differs from that of the first"
+            hint = "restore the file from a commit that you trust; if git merged it, take the whole file from one side"
+            location = Location(file=file, line=copy.position.line, column=copy.position.column)
+            raise Tampered("sops-mac-mismatch", message, hint=hint, location=location)
+
+
+def _marks(block: Node | None) -> tuple[bytes, ...]:
+    fields = [block.find(name) for name in _COPIED_FIELDS] if isinstance(block, MappingNode) else []
+    return tuple(field.content for field in fields if isinstance(field, Scalar))
+
+
+def _check_binary(leaves: tuple[Leaf, ...], file: str) -> None:
+    if [leaf.path for leaf in leaves] != [("data",)]:
+        message = "a binary SOPS file holds one value, data, and this one holds something else"
+        hint = "read it in another format: --input-type json"
+        raise MalformedSops("sops-malformed", message, hint=hint, location=Location(file=file))
 
 
 def mac_digest(contents: Iterable[bytes], *, mac_only_encrypted: bool) -> str:

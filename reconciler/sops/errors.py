@@ -36,8 +36,8 @@ class MergeDamage(MalformedSops):
 
 
 class UnsupportedSops(SourceError):
-    """A format, key service or rule that Catwalk does not read. Codes `sops-unsupported-format`,
-    `sops-unsupported-key-service`, `sops-unsupported-rule`.
+    """A key service or rule that Catwalk does not read. Codes `sops-unsupported-key-service`,
+    `sops-unsupported-rule`.
     """
 
 
@@ -56,7 +56,7 @@ class UnusableSecret(SourceError):
 
 
 class NoKeyConfigured(EnvironmentFault):
-    """The file is encrypted and no age identity is configured. Code `sops-no-key`."""
+    """The file is encrypted and nothing is configured that could open it. Code `sops-no-key`."""
 
 
 class KeyMismatch(EnvironmentFault):

@@ -1,16 +1,19 @@
 """From the bytes of a file to its documents, before anything is known about keys.
 
-The format follows the file name as in the SOPS tool; dotenv, INI and binary files are refused by name. Conflict markers
-of git are looked for first, because every parser's message about them misleads.
+The format is the one that the caller states, or follows the name and then the content. Conflict markers of git are
+looked for first, because every parser's message about them misleads.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 from typing import Final
 
 from reconciler.core.problems import Location
-from reconciler.sops.errors import MalformedSops, MergeDamage, UnsupportedSops
+from reconciler.sops.dotenv_reader import read_dotenv
+from reconciler.sops.errors import MalformedSops, MergeDamage
+from reconciler.sops.formats import Format, format_by_content, format_by_name
+from reconciler.sops.ini_reader import read_ini
 from reconciler.sops.json_reader import read_json
 from reconciler.sops.limits import MAXIMUM_FILE_BYTES
 from reconciler.sops.nodes import MappingNode
@@ -20,10 +23,12 @@ METADATA_KEY: Final = "sops"
 
 Documents = tuple[MappingNode, ...]
 
-_READERS: Final[Mapping[str, Callable[[str, str], Documents]]] = {
-    ".yaml": read_yaml,
-    ".yml": read_yaml,
-    ".json": read_json,
+_READERS: Final[Mapping[Format, Callable[[str, str], Documents]]] = {
+    Format.YAML: read_yaml,
+    Format.JSON: read_json,
+    Format.DOTENV: read_dotenv,
+    Format.INI: read_ini,
+    Format.BINARY: read_json,
 }
 _CONFLICT_START: Final = re.compile(r"^<{7} ", re.MULTILINE)
 _CONFLICT_END: Final = re.compile(r"^>{7} ", re.MULTILINE)
@@ -31,26 +36,40 @@ _CONFLICT_END: Final = re.compile(r"^>{7} ", re.MULTILINE)
 _METADATA_TRACE: Final = re.compile(r"^(?:[ \t]*\"?sops\"?[ \t]*:|sops_(?:mac|version)=|\[sops\])", re.MULTILINE)
 
 
-def read_documents(text: bytes, file: str) -> Documents:
-    """The documents of a file whose name ends in .yaml, .yml or .json.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedFile:
+    """A file as it was read. Shows none of its text."""
+
+    format: Format
+    text: str = field(repr=False)
+    documents: Documents = field(repr=False)
+
+
+def read_file(data: bytes, file: str, stated: Format | None = None) -> ParsedFile:
+    """The documents of a file in the format that is `stated`, or else in that of its name or content.
 
     Raises:
-        UnsupportedSops: another format.
         MergeDamage: git conflict markers.
         MalformedSops: too large, not UTF-8, or not in its format.
     """
-    reader = _READERS.get(PurePosixPath(file).suffix.lower())
-    if reader is None:
-        hint = "Catwalk reads SOPS files in YAML (.yaml, .yml) and JSON (.json)"
-        message = "SOPS files in this format are not supported"
-        raise UnsupportedSops("sops-unsupported-format", message, hint=hint, location=Location(file=file))
-    decoded = _decoded(text, file)
-    _refuse_conflict_markers(decoded, file)
-    return reader(decoded, file)
+    text = _decoded(data, file)
+    _refuse_conflict_markers(text, file)
+    chosen = stated or format_by_name(file) or format_by_content(text)
+    return ParsedFile(format=chosen, text=text, documents=_READERS[chosen](text, file))
 
 
-def is_encrypted(text: bytes) -> bool:
-    """Whether the first document has a top-level `sops` mapping.
+def read_documents(text: bytes, file: str) -> Documents:
+    """The documents of a file in the format of its name or content.
+
+    Raises:
+        MergeDamage: git conflict markers.
+        MalformedSops: too large, not UTF-8, or not in its format.
+    """
+    return read_file(text, file).documents
+
+
+def is_encrypted(text: bytes, file: str = "") -> bool:
+    """Whether the first document has a top-level `sops` mapping, in the format of the name or the content.
 
     A text that cannot be parsed counts as encrypted when it shows traces of the metadata: decrypting it then gives the
     exact error, rather than a parser stumbling over a ciphertext elsewhere.
@@ -58,7 +77,7 @@ def is_encrypted(text: bytes) -> bool:
     if METADATA_KEY.encode() not in text:
         return False
     try:
-        documents = read_yaml(_decoded(text, ""), "")
+        documents = read_file(text, file).documents
     except MalformedSops:
         return _METADATA_TRACE.search(text.decode("utf-8", "replace")) is not None
     return bool(documents) and isinstance(documents[0].find(METADATA_KEY), MappingNode)

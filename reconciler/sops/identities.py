@@ -1,9 +1,9 @@
-"""The age identities of this process, from `SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE`.
+"""What this process can open files with: age identities, and the key services that it may ask.
 
-Both variables hold or name what `age-keygen` writes: one `AGE-SECRET-KEY-1…` a line, comments with `#`; an unencrypted
-OpenSSH private key is accepted too, as `age -i` does. A line of another kind (a plugin, a post-quantum key) is skipped
-with a warning, because one such line must not disable the keys beside it. `~/.ssh` and `~/.config/sops` are never read:
-a service uses the keys that it was given.
+`SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE` hold or name what `age-keygen` writes: one `AGE-SECRET-KEY-1…` a line, comments
+with `#`; an unencrypted OpenSSH private key is accepted too, as `age -i` does. A line of another kind (a plugin) is
+skipped with a warning, because one such line must not disable the keys beside it. `~/.ssh` and `~/.config/sops` are
+never read: a service uses the keys that it was given.
 """
 
 import re
@@ -16,6 +16,8 @@ from reconciler.core.problems import Problem, Remedy
 from reconciler.sops.age import AgeIdentity, UnreadableIdentityError, ssh_identity, x25519_identity
 from reconciler.sops.errors import KeyUnreadable
 from reconciler.sops.limits import MAXIMUM_KEY_FILE_BYTES
+from reconciler.sops.services.configured import load_services
+from reconciler.sops.services.port import DataKeyService
 
 KEY_VARIABLE: Final = "SOPS_AGE_KEY"
 KEY_FILE_VARIABLE: Final = "SOPS_AGE_KEY_FILE"
@@ -31,6 +33,8 @@ class Identities:
 
     keys: tuple[AgeIdentity, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    services: tuple[DataKeyService, ...] = ()
+    """Key services that may be asked about files which none of `keys` opens."""
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -55,6 +59,7 @@ def load_identities(environment: Mapping[str, str]) -> Identities:
     return Identities(
         keys=tuple(each for each in found if isinstance(each, AgeIdentity)),
         warnings=tuple(each for each in found if isinstance(each, Problem)),
+        services=load_services(environment),
     )
 
 

@@ -10,21 +10,37 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconciler.core.problems import Location
+from reconciler.errors import CatwalkError
 from reconciler.sops.age import CannotUnwrapError
 from reconciler.sops.ciphertext import DATA_KEY_BYTES, DataKey
 from reconciler.sops.errors import KeyMismatch, NoKeyConfigured, Tampered, UnsupportedSops
 from reconciler.sops.identities import KEY_FILE_VARIABLE, KEY_VARIABLE, Identities
-from reconciler.sops.metadata import KeyGroup, KeyService, Metadata, WrappedKey
+from reconciler.sops.metadata import KeyGroup, KeyService, Metadata, Recipient, WrappedKey
+from reconciler.sops.services.port import (
+    DamagedKeyError,
+    DataKeyService,
+    KeyServiceDenied,
+    KeyServiceNotAllowed,
+    KeyServiceUnavailable,
+    NotForUsError,
+)
 from reconciler.sops.shamir import UnfitSharesError, combine
 
 _SERVICE_NAMES: Final[dict[KeyService, str]] = {
-    KeyService.AGE: "age plugin or post-quantum keys",
+    KeyService.AGE: "age plugins",
     KeyService.PGP: "PGP",
     KeyService.AWS_KMS: "AWS KMS",
     KeyService.GCP_KMS: "GCP KMS",
     KeyService.VAULT: "HashiCorp Vault",
     KeyService.AZURE_KEY_VAULT: "Azure Key Vault",
     KeyService.HUAWEI_KMS: "Huawei KMS",
+}
+_HOW_TO_CONFIGURE: Final[dict[KeyService, str]] = {
+    KeyService.AGE: f"set {KEY_VARIABLE} or {KEY_FILE_VARIABLE} to the secret key of one of these recipients",
+    KeyService.PGP: "install gpg, with the secret key in the key ring of the caller or of GNUPGHOME",
+    KeyService.AWS_KMS: "install Catwalk with its extra `aws`, with AWS credentials in the environment",
+    KeyService.GCP_KMS: "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_OAUTH_ACCESS_TOKEN",
+    KeyService.VAULT: "set VAULT_ADDR and VAULT_TOKEN",
 }
 _READABLE_RECIPIENT: Final = re.compile(r"age1[a-z0-9]{58}|ssh-.*")
 _SHOWN_RECIPIENTS: Final = 5
@@ -35,27 +51,61 @@ def unwrap_data_key(metadata: Metadata, identities: Identities, file: str) -> Da
     """The data key.
 
     Raises:
-        NoKeyConfigured: `identities` is empty.
+        NoKeyConfigured: nothing is configured that could open it.
         KeyMismatch: no identity opens it, or too few key groups open.
         UnsupportedSops: only key services that Catwalk does not speak hold it.
         Tampered: what one of our identities should open does not open, or is no key.
+        CatwalkError: a key service does not answer, refuses, or may not be asked.
     """
-    parts = [part for group in metadata.groups if (part := _open_group(group, identities)) is not None]
+    opener = _Opener(identities)
+    parts: list[bytes] = []
+    for group in metadata.groups:
+        part = opener.open(group) if len(parts) < metadata.threshold else None
+        parts += [] if part is None else [part]
     if len(parts) < metadata.threshold:
-        raise _reason(metadata, identities, opened=len(parts), location=Location(file=file))
-    key = _joined(parts[: metadata.threshold], file) if len(metadata.groups) > 1 else parts[0]
+        raise _Refusal(metadata, identities, opener, Location(file=file)).reason(opened=len(parts))
+    key = _joined(parts, file) if len(metadata.groups) > 1 else parts[0]
     if len(key) != DATA_KEY_BYTES:
         raise _tampered_key("what the recipients hold is no data key", Location(file=file))
     return DataKey(key)
 
 
-def _open_group(group: KeyGroup, identities: Identities) -> bytes | None:
-    ours = set(identities.recipients)
-    wrapped = [key for key in group if key.recipient.service is KeyService.AGE]
-    for key in sorted(wrapped, key=lambda each: each.recipient.name not in ours):
-        for opened in _opened(key, identities):
-            return opened
-    return None
+class _Opener:
+    """Opens key groups, age first because it costs nothing, and remembers why others could not."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self.damaged: list[str] = []
+        self.failures: list[CatwalkError] = []
+
+    def open(self, group: KeyGroup) -> bytes | None:
+        ours = set(self._identities.recipients)
+        wrapped = [key for key in group if key.recipient.service is KeyService.AGE]
+        for key in sorted(wrapped, key=lambda each: each.recipient.name not in ours):
+            for opened in _opened(key, self._identities):
+                return opened
+            if key.recipient.name in ours:
+                self.damaged.append(key.recipient.name)
+        return self._ask_services(group)
+
+    def _ask_services(self, group: KeyGroup) -> bytes | None:
+        for service in self._identities.services:
+            for key in group:
+                if key.recipient.service is service.kind and (opened := self._ask(service, key)) is not None:
+                    return opened
+        return None
+
+    def _ask(self, service: DataKeyService, key: WrappedKey) -> bytes | None:
+        try:
+            return service.unwrap(key)
+        except NotForUsError:
+            return None
+        except DamagedKeyError:
+            self.damaged.append(key.recipient.name)
+            return None
+        except (KeyServiceUnavailable, KeyServiceDenied, KeyServiceNotAllowed) as error:
+            self.failures.append(error)
+            return None
 
 
 def _opened(key: WrappedKey, identities: Identities) -> Iterator[bytes]:
@@ -73,55 +123,71 @@ def _joined(shares: list[bytes], file: str) -> bytes:
         raise _tampered_key(str(error), Location(file=file)) from error
 
 
-def _reason(
-    metadata: Metadata, identities: Identities, *, opened: int, location: Location
-) -> Tampered | KeyMismatch | NoKeyConfigured | UnsupportedSops:
-    readable = [each.name for each in metadata.recipients if _is_readable(each.service, each.name)]
-    if not readable:
-        return _unsupported(metadata, location)
-    if not identities.keys:
-        return _no_key(readable, identities, location)
-    damaged = sorted(set(readable) & set(identities.recipients))
-    if damaged and len(metadata.groups) == 1:
-        return _tampered_key(f"the data key wrapped for {damaged[0]} does not open with that key", location)
-    return _mismatch(metadata, readable, opened, location)
+class _Refusal:
+    """Finds the one reason that the reader can act on."""
+
+    def __init__(self, metadata: Metadata, identities: Identities, opener: _Opener, location: Location) -> None:
+        self._metadata = metadata
+        self._identities = identities
+        self._opener = opener
+        self._location = location
+        self._known = [each for each in metadata.recipients if _is_known(each)]
+
+    def reason(self, *, opened: int) -> CatwalkError:
+        if not self._known:
+            return self._unsupported()
+        usable = [each for each in self._known if self._is_configured(each)]
+        if not usable:
+            return self._no_key()
+        if self._opener.damaged and len(self._metadata.groups) == 1:
+            name = _shortened(self._opener.damaged[0])
+            return _tampered_key(f"the data key wrapped for {name} does not open with that key", self._location)
+        if self._opener.failures:
+            return self._opener.failures[0]
+        return self._mismatch(opened)
+
+    def _is_configured(self, recipient: Recipient) -> bool:
+        if recipient.service is KeyService.AGE:
+            return bool(self._identities.keys)
+        return any(service.kind is recipient.service for service in self._identities.services)
+
+    def _unsupported(self) -> UnsupportedSops:
+        services = ", ".join(dict.fromkeys(_SERVICE_NAMES[each.service] for each in self._metadata.recipients))
+        return UnsupportedSops(
+            "sops-unsupported-key-service",
+            f"the data key of this file is held only by {services}, which Catwalk cannot use",
+            hint="add an age recipient (age-keygen makes one) and run `sops updatekeys` on the file",
+            location=self._location,
+        )
+
+    def _no_key(self) -> NoKeyConfigured:
+        warnings = len(self._identities.warnings)
+        skipped = f"; {warnings} configured line(s) could not be used" if warnings else ""
+        kinds = list(dict.fromkeys(each.service for each in self._known))
+        return NoKeyConfigured(
+            "sops-no-key",
+            f"no key is configured to decrypt this file with{skipped}; it is encrypted to {_shown(self._known)}",
+            hint="; or ".join(_HOW_TO_CONFIGURE[kind] for kind in kinds),
+            location=self._location,
+        )
+
+    def _mismatch(self, opened: int) -> KeyMismatch:
+        groups, threshold = len(self._metadata.groups), self._metadata.threshold
+        shares = f"the configured keys open {opened} of {groups} key groups and {threshold} are needed"
+        message = shares if groups > 1 else "none of the configured keys is a recipient of this file"
+        return KeyMismatch(
+            "sops-key-mismatch",
+            f"{message}; it is encrypted to {_shown(self._known)}",
+            hint=f"configure the secret key of one of these recipients in {KEY_VARIABLE} or {KEY_FILE_VARIABLE}, "
+            "or have somebody who can open the file add your recipient with `sops updatekeys`",
+            location=self._location,
+        )
 
 
-def _is_readable(service: KeyService, name: str) -> bool:
-    return service is KeyService.AGE and _READABLE_RECIPIENT.fullmatch(name) is not None
-
-
-def _unsupported(metadata: Metadata, location: Location) -> UnsupportedSops:
-    services = ", ".join(dict.fromkeys(_SERVICE_NAMES[each.service] for each in metadata.recipients))
-    return UnsupportedSops(
-        "sops-unsupported-key-service",
-        f"the data key of this file is held only by {services}, which Catwalk cannot use",
-        hint="add an age recipient (age-keygen makes one) and run `sops updatekeys` on the file",
-        location=location,
-    )
-
-
-def _no_key(readable: list[str], identities: Identities, location: Location) -> NoKeyConfigured:
-    skipped = f"; {len(identities.warnings)} configured line(s) could not be used" if identities.warnings else ""
-    return NoKeyConfigured(
-        "sops-no-key",
-        f"no age key is configured to decrypt this file with{skipped}; it is encrypted to {_shown(readable)}",
-        hint=f"set {KEY_VARIABLE} or {KEY_FILE_VARIABLE} to the secret key of one of these recipients",
-        location=location,
-    )
-
-
-def _mismatch(metadata: Metadata, readable: list[str], opened: int, location: Location) -> KeyMismatch:
-    groups = len(metadata.groups)
-    shares = f"the configured keys open {opened} of {groups} key groups and {metadata.threshold} are needed"
-    message = shares if groups > 1 else "none of the configured age keys is a recipient of this file"
-    return KeyMismatch(
-        "sops-key-mismatch",
-        f"{message}; it is encrypted to {_shown(readable)}",
-        hint=f"configure the secret key of one of these recipients in {KEY_VARIABLE} or {KEY_FILE_VARIABLE}, "
-        "or have somebody who can open the file add your recipient with `sops updatekeys`",
-        location=location,
-    )
+def _is_known(recipient: Recipient) -> bool:
+    if recipient.service is KeyService.AGE:
+        return _READABLE_RECIPIENT.fullmatch(recipient.name) is not None
+    return recipient.service in _HOW_TO_CONFIGURE
 
 
 def _tampered_key(message: str, location: Location) -> Tampered:
@@ -129,10 +195,15 @@ def _tampered_key(message: str, location: Location) -> Tampered:
     return Tampered("sops-key-tampered", message, hint=hint, location=location)
 
 
-def _shown(recipients: list[str]) -> str:
-    shown = [_shortened(each) for each in recipients[:_SHOWN_RECIPIENTS]]
+def _shown(recipients: list[Recipient]) -> str:
+    shown = [_labelled(each) for each in recipients[:_SHOWN_RECIPIENTS]]
     more = len(recipients) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _labelled(recipient: Recipient) -> str:
+    label = "" if recipient.service is KeyService.AGE else f"{_SERVICE_NAMES[recipient.service]} "
+    return label + _shortened(recipient.name)
 
 
 def _shortened(recipient: str) -> str:

@@ -39,6 +39,11 @@ class Leaf:
     in_mac: bool
     line: int
     column: int
+    start: int = 0
+    """Offset of the value in the decoded text."""
+    end: int = 0
+    in_flow: bool = False
+    """Whether it stands between brackets, in YAML and in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,8 @@ class LeafWalker:
         self._mac_only_encrypted = mac_only_encrypted
         self._file = file
         self._document = 0
+        self.list_comments: list[Leaf] = []
+        """Filled while the leaves are iterated."""
 
     def leaves(self, documents: tuple[MappingNode, ...]) -> Iterator[Leaf]:
         """The leaves of all documents; the metadata must have been taken out."""
@@ -103,7 +110,8 @@ class LeafWalker:
             if isinstance(item, Scalar):
                 leaf = self._scalar(item, here)
                 if leaf.type is ValueType.COMMENT:
-                    continue  # SOPS stores a comment inside a list as an item of it.
+                    self.list_comments.append(leaf)  # SOPS stores a comment inside a list as an item of it.
+                    continue
                 yield leaf
             else:
                 yield from self._walk(item, here)
@@ -148,6 +156,9 @@ class LeafWalker:
             in_mac=was_encrypted or not self._mac_only_encrypted,
             line=node.position.line,
             column=node.position.column,
+            start=node.position.start,
+            end=node.position.end,
+            in_flow=node.in_flow,
         )
 
     def _refuse_plain(self, scalar: Scalar, place: _Place, error: Exception) -> NoReturn:

@@ -6,6 +6,7 @@ alone, as the SOPS tool does.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NoReturn
@@ -20,6 +21,7 @@ from reconciler.sops.timestamps import rfc_3339
 
 _AGE_RECIPIENT: Final = re.compile(r"(age1[a-z0-9]{10,4000}|ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{40,4000}={0,2})(?: .*)?")
 _MAXIMUM_NAME_CHARACTERS: Final = 300
+_MAXIMUM_CONTEXT_ENTRIES: Final = 50
 
 
 class KeyService(StrEnum):
@@ -45,6 +47,13 @@ _NAME_FIELDS: Final[dict[KeyService, str]] = {
 }
 
 
+_ATTRIBUTES: Final[dict[KeyService, tuple[str, ...]]] = {
+    KeyService.AWS_KMS: ("arn", "role"),
+    KeyService.GCP_KMS: ("resource_id",),
+    KeyService.VAULT: ("vault_address", "engine_path", "key_name"),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """Somebody who can open the file: public, fit to be shown."""
@@ -60,6 +69,10 @@ class WrappedKey:
 
     recipient: Recipient
     wrapped: str = field(repr=False)
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """What else a key service has to know (`role`, `vault_address`, …), as the file says it: unchecked."""
+    context: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """The encryption context of AWS KMS."""
 
 
 KeyGroup = tuple[WrappedKey, ...]
@@ -167,7 +180,20 @@ class _Reader:
         if not wrapped or len(wrapped) > MAXIMUM_WRAPPED_KEY_CHARACTERS:
             self._refuse(f"an entry under {service} has no data key, or one that is far too long", entry)
         name = self._text(entry, _NAME_FIELDS[service])
-        return WrappedKey(recipient=self._recipient(service, name, entry), wrapped=wrapped)
+        return WrappedKey(
+            recipient=self._recipient(service, name, entry),
+            wrapped=wrapped,
+            attributes={field: self._text(entry, field) for field in _ATTRIBUTES.get(service, ())},
+            context=self._context(entry) if service is KeyService.AWS_KMS else {},
+        )
+
+    def _context(self, entry: MappingNode) -> Mapping[str, str]:
+        node = entry.find("context")
+        if node is None or _absent(node):
+            return {}
+        if not isinstance(node, MappingNode) or len(node.entries) > _MAXIMUM_CONTEXT_ENTRIES:
+            self._refuse(f"context is not a mapping of at most {_MAXIMUM_CONTEXT_ENTRIES} texts", node)
+        return {name: self._text(node, name) for name, _ in node.entries}
 
     def _recipient(self, service: KeyService, name: str, entry: MappingNode) -> Recipient:
         if service is KeyService.AGE:

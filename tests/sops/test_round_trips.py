@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.sops.document import decrypt
+from reconciler.sops.errors import Tampered
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.rules import RuleKind
 
@@ -166,9 +167,40 @@ def test_an_encrypted_comment_inside_a_list_is_no_value(writer, encrypt, keys):
     assert [(leaf.path, leaf.plaintext) for leaf in opened.leaves()] == [(("items", 0), b"a"), (("items", 1), b"b")]
 
 
-def test_an_encrypted_comment_on_a_line_of_its_own_is_left_alone(encrypt, keys):
-    sealed = encrypt("a: x\n").replace(b"a: ", b"#ENC[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment]\na: ")
-    assert [leaf.plaintext for leaf in decrypt(sealed, keys.identities, file="s.yaml").leaves()] == [b"x"]
+def test_an_encrypted_comment_opens_with_the_path_around_it(encrypt, keys, writer):
+    data_key = bytes(range(32))
+    root = writer.encrypt_value(b" about a\nand more", ValueType.COMMENT, ":", data_key)
+    inner = writer.encrypt_value(b" about c", ValueType.COMMENT, "b:", data_key)
+    sealed = encrypt("a: x\nb:\n  c: z\n", data_key=data_key)
+    sealed = sealed.replace(b"a: ", f"#{root}\na: ".encode()).replace(b"  c: ", f"  #{inner}\n  c: ".encode())
+    opened = decrypt(sealed, keys.identities, file="s.yaml")
+    assert opened.plaintext() == b"# about a\n#and more\na: x\nb:\n  # about c\n  c: z\n"
+
+
+@pytest.mark.parametrize(
+    "comment", ["ENC[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment]", "ENC[AES256_GCM,data:QQ==,iv:x]"]
+)
+def test_an_encrypted_comment_that_does_not_verify_is_refused(encrypt, keys, comment):
+    sealed = encrypt("a: x\n").replace(b"a: ", f"#{comment}\na: ".encode())
+    with pytest.raises(Tampered, match=r"^s\.yaml:1:1: an encrypted comment does not verify"):
+        decrypt(sealed, keys.identities, file="s.yaml")
+
+
+def test_a_comment_that_speaks_of_ciphertexts_is_left_alone(encrypt, keys):
+    note = b"# was: ENC[AES256_GCM,data:AAAA]\n"
+    sealed = note + encrypt("a: x # ENC[x]\n")
+    assert decrypt(sealed, keys.identities, file="s.yaml").plaintext() == note + b"a: x # ENC[x]\n"
+
+
+def test_a_comment_inside_a_list_is_a_comment_in_the_plaintext(encrypt, keys, writer):
+    data_key = bytes(range(32))
+    comment = writer.encrypt_value(b" second", ValueType.COMMENT, "a:", data_key)
+    sealed = encrypt("a:\n  - x\n  - z\n", data_key=data_key)
+    lines = sealed.splitlines(keepends=True)
+    lines.insert(2, f"  - {comment}\n".encode())
+    opened = decrypt(b"".join(lines), keys.identities, file="s.yaml")
+    assert opened.plaintext() == b"a:\n  - x\n  # second\n  - z\n"
+    assert [leaf.plaintext for leaf in opened.leaves()] == [b"x", b"z"]
 
 
 def test_an_alias_stands_for_its_node(encrypt, keys):
