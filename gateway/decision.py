@@ -5,14 +5,16 @@ headers. A decision depends on the head, the settings, the rules of access and t
 remembered for as long as `RequestRules.generation` stays the same. Nothing that depends on the body is decided here.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.access import Grant
+from gateway.access import ANONYMOUS, Grant
 from gateway.admission import Admission
 from gateway.headers import SESSION_HEADER, ClientHeaders, read_client_headers
 from gateway.problems import Problem, ProblemKind, Refused, SessionNotFound, refusal
+from gateway.protocol.affinity import PRINCIPAL_HEADER
 from gateway.relay.pool import Address
 from gateway.relay.wire import RequestHead
 from gateway.routing import RouteTable, Upstream
@@ -140,7 +142,7 @@ class RequestRules:
         return Forward(
             upstream=upstream,
             method=head.method,
-            headers=[*read.upstream, *(session.headers() if session is not None else ())],
+            headers=[*read.upstream, *_caller(grant), *(session.headers() if session is not None else ())],
             content_length=content_length,
             grant=grant,
             has_sessions=has_sessions,
@@ -190,6 +192,14 @@ class RequestRules:
             return self._successors.successor(capsule, session)
         except BadCapsule as error:
             raise SessionNotFound from error
+
+
+def _caller(grant: Grant) -> tuple[tuple[bytes, bytes], ...]:
+    """Who calls, for the adapter's limits and for what it binds to a caller; a digest, so that it tells nobody who."""
+    if grant.principal == ANONYMOUS:
+        return ()
+    digest = hashlib.sha256(grant.principal.encode("utf-8")).hexdigest()[:32]
+    return ((PRINCIPAL_HEADER.encode("ascii"), digest.encode("ascii")),)
 
 
 def is_server_path(path: bytes) -> bool:

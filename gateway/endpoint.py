@@ -23,6 +23,7 @@ from gateway.edge.plans import PlanMemory
 from gateway.edge.shared import Edge
 from gateway.edge.writing import ResponseHeads
 from gateway.exchanging import Exchanger, Parts, Request, check_size
+from gateway.headers import PREFER_HEADER
 from gateway.observation import EndedCall, Event, Observers
 from gateway.policy import check
 from gateway.problems import Answer, Refused, SessionNotFound, internal_fault, session_not_found
@@ -136,6 +137,7 @@ class ServerEndpoint:
                 await client.answer(answer)
                 return
             self._parts.breakers.check(server)
+            forward = _steered(forward, request)
             await self._exchanger.carry(*_traced(forward, request), client)
         except ServerDown as fault:
             problem = down_problem(server, fault.cause, self._settings.server_note(server))
@@ -188,6 +190,15 @@ class ServerEndpoint:
             _log.warning("upstream_fault", server=server, cause=fault.cause, answer_begun=client.has_started)
         problem = explain(fault, server)
         await _answer(client, problem.rpc_answer() if forward.method == "POST" else problem.answer())
+
+
+def _steered(forward: Forward, request: Request) -> Forward:
+    """Towards the machine in which a call waits for what this one brings (2026-07-28, multi round-trip requests). Only
+    preferred: where that machine is gone, another one knows how to say so.
+    """
+    if forward.has_sessions or not request.call.machine:
+        return forward
+    return replace(forward, headers=[*forward.headers, (PREFER_HEADER, request.call.machine.encode("ascii"))])
 
 
 def _traced(forward: Forward, request: Request) -> tuple[Forward, Request]:

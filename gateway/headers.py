@@ -18,6 +18,7 @@ MACHINE_HEADER = b"catwalk-machine"
 SCOPE_HEADER = b"catwalk-sessions"
 """Of an adapter's answer to `initialize`: `isolated` where the session has a process of its own."""
 PIN_HEADER = b"fly-force-instance-id"
+PREFER_HEADER = b"fly-prefer-instance-id"
 VERSION_HEADER = b"mcp-protocol-version"
 
 _TO_UPSTREAM = frozenset(

@@ -20,6 +20,7 @@ from typing import cast
 from gateway.decision import Forward
 from gateway.headers import MACHINE_HEADER, SCOPE_HEADER, SESSION_HEADER
 from gateway.observation import Event, Observers
+from gateway.protocol.affinity import PRINCIPAL_HEADER
 from gateway.relay import BufferedResponse, Relay, RequestHead, ResponseHead, UpstreamBroken
 from gateway.sessions import MAX_OPENING_BYTES, PinnedSession
 
@@ -127,6 +128,7 @@ class SessionKeeper:
             (b"content-type", b"application/json"),
             (b"accept", b"application/json, text/event-stream"),
             (b"accept-encoding", b"identity"),
+            *(header for header in forward.headers if header[0] == PRINCIPAL_HEADER.encode("ascii")),
             *extra,
         ]
         upstream = forward.upstream

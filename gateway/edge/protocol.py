@@ -120,7 +120,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         if not self.shared.breakers.is_clear(plan.forward.upstream.server):
             return False
-        if asked.method == _INITIALIZE or not is_decided(plan.forward.grant.tools, asked):
+        if asked.method == _INITIALIZE or asked.machine or not is_decided(plan.forward.grant.tools, asked):
             return False
         call = EdgeCall(plan, asked, self, Given(self.shared, request, self.loop.time))
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)

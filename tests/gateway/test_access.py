@@ -126,6 +126,29 @@ async def test_the_token_never_reaches_the_server(client):
     assert all(b"authorization" not in headers for headers in server.headers)
 
 
+async def test_the_server_can_tell_callers_apart_but_not_who_they_are(client):
+    server = Server()
+    async with serve(server) as port, gateway_to(port, access=ACCESS) as gateway:
+        for token in ("owner-token", "reader-token", "owner-token"):
+            claim = {**bearer(token), "catwalk-principal": "somebody-else"}
+            assert (await client.post(gateway.mcp, content=call("read_file"), headers=claim)).is_success
+    first, second, third = (headers[b"catwalk-principal"] for headers in server.headers)
+    assert first == third != second
+    assert not {first, second} & {b"owner", b"reader", b"somebody-else"}
+
+
+async def test_an_answer_to_a_waiting_call_is_steered_to_its_machine(client):
+    server = Server()
+    params = {"name": "read_file", "inputResponses": {}, "requestState": "cw1.148e2d.opaque"}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+    async with serve(server) as port, gateway_to(port) as gateway:
+        for version in ("2026-07-28", "2026-07-28", "2025-11-25"):
+            await client.post(gateway.mcp, content=body, headers={"mcp-protocol-version": version})
+    modern, again, legacy = server.headers
+    assert modern[b"fly-prefer-instance-id"] == again[b"fly-prefer-instance-id"] == b"148e2d"
+    assert b"fly-prefer-instance-id" not in legacy
+
+
 @pytest.mark.parametrize(
     "body",
     [
