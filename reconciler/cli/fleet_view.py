@@ -38,7 +38,7 @@ class LiveFleetView:
         return self._wired.fleet.name
 
     def newest_pass(self) -> Pass | None:
-        return self._live.view().latest
+        return self._live.view().newest
 
     def statuses(self) -> Sequence[ServerStatus]:
         return self._live.view().statuses

@@ -37,7 +37,9 @@ class View:
     """One consistent reading of the live state."""
 
     latest: Pass | None = None
-    """The newest pass that ended."""
+    """The newest pass that ended here."""
+    remembered: Pass | None = None
+    """The newest pass of the last process, or of the one that leads."""
     running: Trigger | None = None
     """Why a pass runs now; none while none does."""
     statuses: tuple[ServerStatus, ...] = ()
@@ -54,6 +56,13 @@ class View:
     def ready(self) -> bool:
         """Whether a first pass is done, so that routes and statuses mean something."""
         return self.latest is not None
+
+    @property
+    def newest(self) -> Pass | None:
+        """The newest pass of the fleet that is known of, whoever ran it."""
+        if self.latest is None or self.remembered is None:
+            return self.latest or self.remembered
+        return max(self.latest, self.remembered, key=lambda finished: finished.number)
 
 
 class Subscription:
@@ -84,6 +93,7 @@ class Subscription:
 @dataclass(slots=True)
 class _Known:
     latest: Pass | None = None
+    remembered: Pass | None = None
     running: Trigger | None = None
     statuses: dict[str, ServerStatus] = field(default_factory=dict[str, ServerStatus])
     revision: Revision | None = None
@@ -101,7 +111,8 @@ class LiveState:
         self.next_pass_at: datetime | None = None
 
     def remember(self, latest: Pass | None, statuses: tuple[ServerStatus, ...]) -> None:
-        """Begins with what the store kept from the last process. It does not count as a first pass."""
+        """Takes over what the store kept of another process. It does not count as a first pass."""
+        self._known.remembered = latest
         self._known.statuses = {status.server: status for status in statuses}
         self._known.revision = latest.applied_revision if latest else None
 
@@ -109,6 +120,7 @@ class LiveState:
         known = self._known
         return View(
             latest=known.latest,
+            remembered=known.remembered,
             running=known.running,
             statuses=tuple(known.statuses[name] for name in sorted(known.statuses)),
             revision=known.revision,

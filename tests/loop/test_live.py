@@ -1,5 +1,7 @@
 """The live state: what readers see, and that none of them can hold up the loop."""
 
+from dataclasses import replace
+
 import anyio
 
 from reconciler.core.types import ServerState, ServerStatus, Trigger
@@ -126,3 +128,17 @@ async def test_a_listener_that_fails_does_not_disturb_the_pass_or_the_others(wor
     assert finished.settled
     assert world.ear.heard(PassStarted)
     assert world.ear.heard(PassFinished)
+
+
+async def test_what_another_process_did_is_known_and_is_no_first_pass(world):
+    live = LiveState()
+    world.listen(live)
+    world.commit("one", "time")
+    older = replace(await world.run(), number=7)
+    fresh = LiveState()
+    fresh.remember(older, older.statuses)
+    assert (fresh.view().newest, fresh.view().ready) == (older, False)
+    fresh.on_event(PassFinished(finished=replace(older, number=8)))
+    assert fresh.view().newest.number == 8
+    fresh.remember(replace(older, number=9), older.statuses)
+    assert fresh.view().newest.number == 9
