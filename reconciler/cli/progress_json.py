@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from reconciler.core.action_words import KINDS
-from reconciler.core.actions import Pass, Plan
+from reconciler.core.actions import Pass, Plan, PruneRequest
 from reconciler.core.problems import Problem
 from reconciler.core.types import Revision, ServerStatus
 from reconciler.loop.progress import (
@@ -109,7 +109,26 @@ def _plan(plan: Plan) -> Record:
     actions = [
         {"kind": KINDS[type(action)], "server": action.server, "reason": action.reason} for action in plan.actions
     ]
-    return {"event": "plan", "digest": plan.digest, "actions": actions}
+    deferred = [
+        {"kind": KINDS[type(waiting.action)], "server": waiting.action.server, "until": waiting.until}
+        for waiting in plan.deferred
+    ]
+    return {
+        "event": "plan",
+        "digest": plan.digest,
+        "actions": actions,
+        "deferred": deferred,
+        "prune": _prune(plan.prune) if plan.prune else None,
+    }
+
+
+def _prune(request: PruneRequest) -> Record:
+    return {
+        "digest": request.digest,
+        "apps": list(request.apps),
+        "reason": request.reason,
+        "command": request.command,
+    }
 
 
 def _finished(finished: Pass) -> Record:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reconciler.core.actions import Create, Destroy, DestroyApp, Plan, Update
-from reconciler.core.types import Guest, ObservedMachine, ServerSpec
+from reconciler.core.types import Guest, ObservedMachine
 
 PRICES_AS_OF: Final = "2026-08"
 SHARED_CPU_WITH_256_MB: Final = 1.94
@@ -35,11 +35,6 @@ def guest_price(guest: Guest) -> float | None:
         return None
     extra_mb = max(0, guest.memory_mb - MEMORY_INCLUDED_MB_PER_CPU * guest.cpus)
     return SHARED_CPU_WITH_256_MB * guest.cpus + MEMORY_PER_GB * extra_mb / 1024
-
-
-def monthly_cost(specs: Iterable[ServerSpec]) -> MonthlyCost:
-    """What the fleet will cost as the manifest asks for it, at its largest scale."""
-    return _total((spec.name, spec.guest) for spec in specs for _ in range(max(1, spec.scale.maximum)))
 
 
 def running_cost(machines: Iterable[ObservedMachine]) -> MonthlyCost:

@@ -4,7 +4,7 @@ A health pass takes what the last pass read, unless something in it may have cha
 did not answer, a key that was missing, a source that was down.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.core.holds import GoodServer
 from reconciler.core.problems import Problem
@@ -50,6 +50,11 @@ class DesiredReader:
         self._last = Desired(accepted=choice.accepted, refusal=choice.refusal, servers=servers)
         self._announcer.announce(self._last)
         return self._last
+
+    @property
+    def former_dependencies(self) -> Mapping[str, tuple[str, ...]]:
+        """What each server depended on before: those that go, go in the opposite order."""
+        return self._revisions.former_dependencies
 
     async def hold_failed(self, desired: Desired, statuses: Iterable[ServerStatus]) -> Desired:
         """Sends servers back whose new configuration has failed; `desired` itself when there is none.

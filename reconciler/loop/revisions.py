@@ -5,6 +5,7 @@ the last good one stays in force, read from its own files, so that repair goes o
 what was accepted once is not read again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reconciler.core.problems import Problem
@@ -52,6 +53,12 @@ class Revisions:
         if self._good is None or self._good.revision != accepted.revision:
             await self._memory.keep_last_good(accepted.revision)
             self._good = accepted
+
+    @property
+    def former_dependencies(self) -> Mapping[str, tuple[str, ...]]:
+        """What each server of the last good revision depends on, as far as this process has seen that revision."""
+        specs = self._good.manifests.specs if self._good is not None else ()
+        return {spec.name: spec.depends_on for spec in specs if spec.depends_on}
 
     async def read_again(self, revision: Revision) -> Accepted:
         """An earlier revision, from its own files.

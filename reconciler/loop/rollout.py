@@ -105,6 +105,7 @@ class RollOut:
             prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
             confirmed_apps=agreed,
+            former_dependencies=self._reader.former_dependencies,
             mute_machines=self.health.mute_machines,
         )
         with span(Step.PLAN) as told:

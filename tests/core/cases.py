@@ -239,16 +239,27 @@ def _check_patience(snapshot: Snapshot, made: Plan) -> None:
 
 
 def _check_departures(snapshot: Snapshot, made: Plan) -> None:
-    """A machine that serves goes only when its slot has a wanted one that is well; without a slot, when all have."""
+    """A machine that serves goes only when its slot has a wanted one that is well; without a slot, when all have.
+
+    A slot has room for two: of several old machines that serve, all but one may go before the wanted one is well.
+    """
     desired = {server.spec.name: server for server in snapshot.desired}
     seen = {(machine.app, machine.id): machine for machine in snapshot.observation.machines}
+    leaving = {
+        (action.app, action.machine_id) for action in made.actions if isinstance(action, Destroy | Stop | Cordon)
+    }
+    kept = {
+        (machine.app, slot_number(machine.server, machine.name))
+        for key, machine in seen.items()
+        if key not in leaving and is_healthy(machine) and machine.host_ok and not machine.cordoned
+    }
     for action in made.actions:
         if isinstance(action, Destroy | Stop | Cordon) and action.server in desired:
             machine, server = seen[action.app, action.machine_id], desired[action.server]
             slots = set(range(1, len(server.machines) + 1))
             number = slot_number(action.server, machine.name)
             needed = {number} if number in slots else slots
-            if is_healthy(machine) and machine.host_ok and not machine.cordoned:
+            if is_healthy(machine) and machine.host_ok and not machine.cordoned and (action.app, number) not in kept:
                 assert needed <= _well(server, snapshot)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.core.cost import guest_price, monthly_cost, running_cost
+from reconciler.core.cost import guest_price, running_cost
 from reconciler.core.digests import canonical_json, keyed_digest, machine_digest
 from reconciler.core.drift import field_changes
 from reconciler.core.problems import Location, Problem
@@ -140,11 +140,9 @@ def test_prices_agree_with_the_published_ones(guest: Guest, price: float | None)
 
 
 def test_a_fleet_costs_the_sum_and_names_what_has_no_price(world: World) -> None:
-    specs = [
-        world.spec("a", scale=Scale(maximum=2)),
-        world.spec("b", guest=Guest(cpu_kind="performance", memory_mb=2048)),
-    ]
-    cost = monthly_cost(specs)
+    two = world.server(world.spec("a", scale=Scale(maximum=2)))
+    large = world.server(world.spec("b", guest=Guest(cpu_kind="performance", memory_mb=2048)))
+    cost = running_cost([world.machine(machine) for server in (two, large) for machine in server.machines])
     assert (cost.awake, cost.unpriced) == (6.38, ("b",))
 
 

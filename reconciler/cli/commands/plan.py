@@ -16,7 +16,7 @@ from reconciler.cli.present_machines import readable_machines
 from reconciler.cli.problems import NO, print_problems
 from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, wired
-from reconciler.core.cost import MonthlyCost, monthly_cost, running_cost
+from reconciler.core.cost import MonthlyCost, planned_cost, running_cost
 from reconciler.loop.passes import Preview
 from reconciler.settings import Settings, read_settings
 
@@ -41,7 +41,8 @@ def command(*, directory: Path, worktree: bool, detailed_exitcode: bool, as_json
     _show(preview, as_json=as_json)
     if preview.plan is None or preview.problems:
         return NO
-    return CHANGES if detailed_exitcode and not preview.plan.empty else 0
+    changes = bool(preview.plan.actions or preview.plan.deferred)
+    return CHANGES if detailed_exitcode and changes else 0
 
 
 async def _preview(place: Place, settings: Settings, worktree: bool) -> Preview:
@@ -72,4 +73,5 @@ def _show(preview: Preview, *, as_json: bool) -> None:
 def _costs(preview: Preview) -> tuple[MonthlyCost, MonthlyCost]:
     fleet = preview.manifests.fleet if preview.manifests else ""
     ours = [machine for machine in preview.observation.machines if machine.fleet == fleet]
-    return running_cost(ours), monthly_cost(preview.manifests.specs if preview.manifests else ())
+    before = running_cost(ours)
+    return before, planned_cost(ours, preview.plan) if preview.plan is not None else before
