@@ -14,6 +14,7 @@ from typing import Final
 
 from reconciler.core.problems import Problem, Remedy
 from reconciler.sops.age import AgeIdentity, UnreadableIdentityError, ssh_identity, x25519_identity
+from reconciler.sops.age_post_quantum import SECRET_PREFIX, PostQuantumIdentity, post_quantum_identity
 from reconciler.sops.errors import KeyUnreadable
 from reconciler.sops.limits import MAXIMUM_KEY_FILE_BYTES
 from reconciler.sops.services.configured import load_services
@@ -21,6 +22,8 @@ from reconciler.sops.services.port import DataKeyService
 
 KEY_VARIABLE: Final = "SOPS_AGE_KEY"
 KEY_FILE_VARIABLE: Final = "SOPS_AGE_KEY_FILE"
+
+AgeKey = AgeIdentity | PostQuantumIdentity
 
 _SSH_KEY: Final = re.compile(
     r"^-----BEGIN OPENSSH PRIVATE KEY-----$.*?^-----END OPENSSH PRIVATE KEY-----$", re.MULTILINE | re.DOTALL
@@ -31,7 +34,7 @@ _SSH_KEY: Final = re.compile(
 class Identities:
     """The keys that may open files, and what could not be used. An empty set is legal: nothing is configured."""
 
-    keys: tuple[AgeIdentity, ...] = ()
+    keys: tuple[AgeKey, ...] = ()
     warnings: tuple[Problem, ...] = ()
     services: tuple[DataKeyService, ...] = ()
     """Key services that may be asked about files which none of `keys` opens."""
@@ -51,13 +54,13 @@ def load_identities(environment: Mapping[str, str]) -> Identities:
     Raises:
         KeyUnreadable: the key file is missing, not readable, not text, or larger than 1 MiB.
     """
-    found: list[AgeIdentity | Problem] = []
+    found: list[AgeKey | Problem] = []
     if text := environment.get(KEY_VARIABLE, ""):
         found += _identities(text, KEY_VARIABLE)
     if path := environment.get(KEY_FILE_VARIABLE, ""):
         found += _identities(_read_key_file(_key_file(path)), KEY_FILE_VARIABLE)
     return Identities(
-        keys=tuple(each for each in found if isinstance(each, AgeIdentity)),
+        keys=tuple(each for each in found if not isinstance(each, Problem)),
         warnings=tuple(each for each in found if isinstance(each, Problem)),
         services=load_services(environment),
     )
@@ -88,7 +91,7 @@ def _read_key_file(path: Path) -> str:
         raise KeyUnreadable("sops-key-file-unreadable", message, hint=hint) from None
 
 
-def _identities(text: str, origin: str) -> Iterator[AgeIdentity | Problem]:
+def _identities(text: str, origin: str) -> Iterator[AgeKey | Problem]:
     normal = text.replace("\r\n", "\n")
     for block in _SSH_KEY.finditer(normal):
         line = normal.count("\n", 0, block.start()) + 1
@@ -98,10 +101,11 @@ def _identities(text: str, origin: str) -> Iterator[AgeIdentity | Problem]:
     for line, content in enumerate(rest.split("\n"), start=1):
         bare = content.strip()
         if bare and not bare.startswith("#"):
-            yield _identity(x25519_identity, bare, f"{origin}, line {line}")
+            read = post_quantum_identity if bare.startswith(SECRET_PREFIX) else x25519_identity
+            yield _identity(read, bare, f"{origin}, line {line}")
 
 
-def _identity(read: Callable[[str], AgeIdentity], text: str, place: str) -> AgeIdentity | Problem:
+def _identity(read: Callable[[str], AgeKey], text: str, place: str) -> AgeKey | Problem:
     try:
         return read(text)
     except UnreadableIdentityError as error:
@@ -109,5 +113,5 @@ def _identity(read: Callable[[str], AgeIdentity], text: str, place: str) -> AgeI
             code="age-identity-skipped",
             message=f"{place}: {error}; it is skipped",
             remedy=Remedy.FIX_ENVIRONMENT,
-            hint="Catwalk reads AGE-SECRET-KEY-1 lines and OpenSSH private keys without a passphrase",
+            hint="Catwalk reads AGE-SECRET-KEY-1 and AGE-SECRET-KEY-PQ-1 lines, and OpenSSH private keys without a passphrase",
         )

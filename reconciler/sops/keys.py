@@ -42,7 +42,7 @@ _HOW_TO_CONFIGURE: Final[dict[KeyService, str]] = {
     KeyService.GCP_KMS: "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_OAUTH_ACCESS_TOKEN",
     KeyService.VAULT: "set VAULT_ADDR and VAULT_TOKEN",
 }
-_READABLE_RECIPIENT: Final = re.compile(r"age1[a-z0-9]{58}|ssh-.*")
+_READABLE_RECIPIENT: Final = re.compile(r"age1[a-z0-9]{58}|age1pq1[a-z0-9]{1000,3000}|ssh-.*")
 _SHOWN_RECIPIENTS: Final = 5
 _SHOWN_CHARACTERS: Final = 80
 
