@@ -26,6 +26,7 @@ SUBCOMMANDS: Final[Mapping[str, str]] = {
     "engine": "Serve the embedded Machines API alone.",
     "logs": "Show what a server wrote.",
     "plan": "Show what would change, and change nothing.",
+    "secrets": "Keep the secrets of a fleet in git, encrypted with SOPS.",
     "serve": "Run the fleet of a repository on a git host, on Fly.",
     "status": "Show what the fleet is doing, why, and since when.",
     "up": "Run everything on this machine: engine, reconciler, gateway, dashboard.",
