@@ -363,6 +363,29 @@ async def test_a_legacy_session_on_a_modern_server_survives_a_crash(start: Start
             assert "tools/list_changed" in await next_data(stream.aiter_lines())
 
 
+@pytest.mark.parametrize("way", ["notice", "result"])
+async def test_a_listen_stream_that_its_server_ends_is_ended_or_opened_again(
+    start: Start, http: httpx.AsyncClient, way: str
+):
+    adapter = start(sys.executable, MODERN_RAW, options=("--exec",))
+    adapter.wait_for("ready")
+    legacy = await LegacyClient(adapter, http).initialize()
+    headers = {**legacy.headers, "accept": "text/event-stream"}
+    body = modern_body("subscriptions/listen", {"notifications": {"toolsListChanged": True}}, request_id="L")
+    with anyio.fail_after(20):
+        async with http.stream("POST", adapter.url, json=body, headers=modern_headers(body)) as listening:
+            lines = listening.aiter_lines()
+            await next_data(lines)
+            await legacy.call(1, "end_listens", way=way)
+            ended = json.loads((await next_data(lines))[6:])
+            assert (ended["id"], ended["result"]["resultType"]) == ("L", "complete")
+        async with http.stream("GET", adapter.url, headers=headers) as general:
+            while text_of((await legacy.call(2, "listeners")).json()) == "0":
+                await anyio.lowlevel.checkpoint()
+            await legacy.call(3, "change")
+            assert "tools/list_changed" in await next_data(general.aiter_lines())
+
+
 def http_server(start: Start, *arguments: str) -> Adapter:
     command = (sys.executable, EVERYTHING, "--transport", "streamable-http", *arguments)
     adapter = start(*command, options=("--exec", "--transport", "streamable-http"))

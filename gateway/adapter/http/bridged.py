@@ -5,6 +5,7 @@ one listen stream, which is replaced when the client subscribes to another resou
 one ends, so that nothing falls between.
 """
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ from gateway.protocol.revisions import META_SUBSCRIPTION_ID
 from gateway.protocol.scan import compose, json_array, json_object
 
 _FLAGS = {"tools": "toolsListChanged", "prompts": "promptsListChanged", "resources": "resourcesListChanged"}
+_LISTEN_AGAIN_S = 0.5
 _ACKNOWLEDGED = "notifications/subscriptions/acknowledged"
 _FOREIGN = ("tasks/", "server/", "subscriptions/")
 OnAcknowledged = Callable[[frozenset[str]], None]
@@ -32,12 +34,20 @@ class Feed:
 
     def __init__(self, live: Live, hear: Callable[[Message], None], on_acknowledged: OnAcknowledged) -> None:
         self.live = live
+        self.on_end: Callable[[], None] = lambda: None
         self.own_id = live.connection.next_id()
         self._hear = hear
         self._on_acknowledged: OnAcknowledged | None = on_acknowledged
 
     def response(self, line: bytes, place: ResponseId) -> None:  # noqa: ARG002 - the end of the stream, or a refusal
+        self.ended_by_server()
+
+    def ended_by_server(self) -> None:
+        """See `ListenSink`; a stream that was open is opened again."""
+        was_open = self._on_acknowledged is None
         self._settle(frozenset())
+        if was_open:
+            self.on_end()
 
     def lost(self, detail: str) -> None:  # noqa: ARG002 - the session opens another one
         self._settle(frozenset())
@@ -111,8 +121,9 @@ class BridgedSession(Session):
             self._listen(live, lambda _: None)
 
     def closed(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
 
     def _answered_here(self, live: Live, call: BridgedCall, message: Message) -> bool:
         if message.method == "ping":
@@ -165,7 +176,8 @@ class BridgedSession(Session):
                 before.close()
             on_acknowledged(uris)
 
-        self._feed = Feed(live, self._hear, acknowledged)
+        feed = self._feed = Feed(live, self._hear, acknowledged)
+        feed.on_end = lambda: self._listen_again(feed)
         capabilities = live.handshake.capabilities
         wanted: dict[str, object] = {
             flag: True for name, flag in _FLAGS.items() if declares(capabilities, name, "listChanged")
@@ -178,6 +190,17 @@ class BridgedSession(Session):
             live.connection.submit(self._feed.own_id, json.dumps(request), self._feed)
         except CannotWrite as error:
             self._feed.lost(str(error))
+
+    def _listen_again(self, feed: Feed) -> None:
+        """The server ended the stream: open another one soon, unless that has already happened."""
+
+        def again() -> None:
+            live = self.upstream.current
+            if self._feed is feed and live is not None:
+                self._feed = None
+                self._listen(live, lambda _: None)
+
+        asyncio.get_running_loop().call_later(_LISTEN_AGAIN_S, again)
 
     def _hear(self, message: Message) -> None:
         """A notice, without the name of a stream that the client does not know."""

@@ -5,13 +5,14 @@ that runs calls; where it could belong to several it is dropped, because it may 
 """
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.adapter.http.calls import ClientCall, LegacyCall
 from gateway.adapter.http.levels import ServerLevel, passes
 from gateway.adapter.toolheaders import ToolHeaders
 from gateway.adapter.upstream import Live, Upstream
 from gateway.protocol.messages import Message
+from gateway.protocol.revisions import Era
 
 _REFUSAL = '"error":{"code":-32601,"message":"the client does not support this request"}'
 
@@ -72,6 +73,17 @@ class SharingSession(Hearer, Protocol):
         ...
 
 
+@runtime_checkable
+class ListenSink(Protocol):
+    """A listen stream on a modern server."""
+
+    own_id: int
+
+    def ended_by_server(self) -> None:
+        """The server ended the stream."""
+        ...
+
+
 class CommonVoice:
     """See the module. `upstream` is set right after construction."""
 
@@ -88,6 +100,8 @@ class CommonVoice:
         """Give a notification to the clients that it concerns."""
         if message.method == "notifications/message":
             self._log_line(message)
+        elif message.method == "notifications/cancelled":
+            self._end_listen(message)
         elif message.method.endswith(("/list_changed", "/updated")):
             self.tools.forget()
             for hearer in [*self.sessions(), *self.listens]:
@@ -116,6 +130,17 @@ class CommonVoice:
                 self.level.want(live, session.log_level)
         for uri in self.uris.all:
             live.connection.request_unheard("resources/subscribe", {"uri": uri})
+
+    def _end_listen(self, message: Message) -> None:
+        """A modern server on stdio ends a listen stream with this notice, before its result or instead of it."""
+        live = self.upstream.current
+        if live is None or live.handshake.era is not Era.MODERN:
+            return
+        wanted = message.params.get("requestId")
+        sink = live.connection.sink_of(wanted) if isinstance(wanted, int) else None
+        if isinstance(sink, ListenSink):
+            live.connection.forget(sink.own_id)
+            sink.ended_by_server()
 
     def _log_line(self, message: Message) -> None:
         live = self.upstream.current

@@ -81,6 +81,10 @@ class ModernCall(ClientCall):
         if self.outbox is not None:
             self.outbox.offer(write(self._raw_id))
 
+    def ended_by_server(self) -> None:
+        """See `ListenSink`; the client gets the regular end, whichever way the server chose."""
+        self.finish(lambda raw_id: Reply(body=end_of_listen(raw_id), final=True))
+
     def close(self) -> None:
         """End a listen stream in the regular way, in the server's name."""
         self.live.connection.cancel(self.own_id, "the machine stops")

@@ -94,6 +94,17 @@ def change(message, _):
     text(message, "changed")
 
 
+def end_listens(message, arguments):
+    for subscription in list(LISTENS):
+        del LISTENS[subscription]
+        if arguments["way"] == "notice":
+            params = {"requestId": subscription, "reason": "tired"}
+            write({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+        else:
+            complete({"id": subscription})
+    text(message, "ended")
+
+
 TOOLS = {
     "meta": lambda message, _: text(message, json.dumps(message["params"]["_meta"])),
     "task": task_tool,
@@ -105,6 +116,8 @@ TOOLS = {
     "array": lambda message, _: complete(message, content=[{"type": "text", "text": "[1]"}], structuredContent=[1]),
     "heard": lambda message, _: text(message, json.dumps(HEARD)),
     "change": change,
+    "end_listens": end_listens,
+    "listeners": lambda message, _: text(message, str(len(LISTENS))),
     "crash": lambda _, __: os._exit(3),
     "echo": lambda message, arguments: text(message, json.dumps(arguments)),
 }
