@@ -85,6 +85,10 @@ class Service:
         self._arrivals: queue.Queue[Line | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+        self.address = ""
+
+    def begin(self) -> None:
+        """Waits until it listens."""
         self.address = self.until(lambda line: line["event"] == "listening", what="a listener")["address"]
 
     def until(self, wanted: Callable[[Line], bool], *, within_s: float = 60, what: str = "the line") -> Line:
@@ -158,6 +162,7 @@ def service(directory: Path, environment: dict[str, str], *arguments: str) -> It
     """A service that is stopped in the end, whatever happens."""
     running = Service(directory, environment, *arguments)
     try:
+        running.begin()
         yield running
     finally:
         try:

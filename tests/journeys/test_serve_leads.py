@@ -115,6 +115,7 @@ async def test_who_stands_by_carries_traffic_and_takes_over_at_once(
         assert second.get("/readyz").status_code == 200
         assert await tools(second, "one") == 2
         assert (leads(leader), leads(second)) == (1, 0)
+        assert second.fleet()["applied_revision"] == leader.fleet()["applied_revision"]
         assert leader.stop() == 0
         second.until(lambda line: line["event"] == "lead-taken", within_s=HANDOVER_S, what="the lead")
         second.until_pass(settled=True)
