@@ -17,6 +17,7 @@ from tests.conformance.ways import Way, way_to
 NOT_YET: Mapping[str, Mapping[str, list[str]]] = json.loads(
     (Path(__file__).parent / "not_yet.json").read_text(encoding="utf-8")
 )
+THROUGH = (Way.GATEWAY, Way.STDIO, Way.HTTP)
 SCORED = {"default": 31, "2025-11-25": 30, "2026-07-28": 37}
 """How many scenarios of each set count, as a guard against a run that silently tested less."""
 
@@ -63,7 +64,7 @@ def test_the_server_itself_passes_every_scored_scenario(name):
 
 
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("way", [Way.GATEWAY, Way.STDIO], ids=lambda way: way.value)
+@pytest.mark.parametrize("way", THROUGH, ids=lambda way: way.value)
 def test_nothing_is_lost_but_what_is_listed(way, name, capsys):
     direct = direct_results(name)
     listed = set(NOT_YET[way.value][name])
@@ -78,6 +79,4 @@ def test_nothing_is_lost_but_what_is_listed(way, name, capsys):
 
 
 def test_the_list_names_only_ways_and_sets_that_are_run():
-    assert {way: set(sets) for way, sets in NOT_YET.items()} == {
-        way.value: set(SETS) for way in (Way.GATEWAY, Way.STDIO)
-    }
+    assert {way: set(sets) for way, sets in NOT_YET.items()} == {way.value: set(SETS) for way in THROUGH}

@@ -25,13 +25,19 @@ class Way(Enum):
     """The gateway in front of the server's own HTTP."""
     STDIO = "gateway-adapter-stdio"
     """The gateway in front of the adapter, which runs the server over stdio."""
+    HTTP = "gateway-adapter-http"
+    """The gateway in front of the adapter, which runs the server and speaks HTTP with it."""
+
+
+_ADAPTED = {Way.STDIO: (), Way.HTTP: ("--transport", "streamable-http", "--server-port", "0", "--server-path", "/mcp")}
+"""What the adapter is told about its server."""
 
 
 @contextmanager
 def way_to(way: Way) -> Iterator[str]:
     """Start what the way needs; yields the URL for the suite."""
     with ExitStack() as started:
-        port = started.enter_context(_adapter() if way is Way.STDIO else _http_server())
+        port = started.enter_context(_adapter(way) if way in _ADAPTED else _http_server())
         if way is not Way.DIRECT:
             port = started.enter_context(_gateway(port))
             yield f"http://localhost:{port}/servers/everything/mcp"
@@ -48,10 +54,11 @@ def _http_server() -> Iterator[int]:
 
 
 @contextmanager
-def _adapter() -> Iterator[int]:
+def _adapter(way: Way) -> Iterator[int]:
     port = _free_port()
+    server = SERVER if way is Way.STDIO else (*SERVER, "--transport", "streamable-http")
     adapter = [sys.executable, "-m", "gateway.adapter", "--host", "127.0.0.1", "--port", str(port)]
-    with _running([*adapter, "--exec", "--", *SERVER]):
+    with _running([*adapter, *_ADAPTED[way], "--exec", "--", *server]):
         _wait_for_health(f"http://127.0.0.1:{port}/health")
         yield port
 
