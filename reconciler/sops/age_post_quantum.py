@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from reconciler.sops.age import CannotUnwrapError, UnreadableIdentityError
 from reconciler.sops.bech32 import NotBech32Error, decode, encode
 
-SECRET_PREFIX: Final = "AGE-SECRET-KEY-PQ-"
+IDENTITY_PREFIX: Final = "AGE-SECRET-KEY-PQ-"
 RECIPIENT_PREFIX: Final = "age1pq"
 _STANZA: Final = "mlkem768x25519"
 _INFO: Final = b"age-encryption.org/mlkem768x25519"
@@ -38,7 +38,7 @@ _ARMOR: Final = re.compile(
     r"\s*-----BEGIN AGE ENCRYPTED FILE-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END AGE ENCRYPTED FILE-----\s*"
 )
 _HEADER: Final = re.compile(
-    rb"(age-encryption\.org/v1\n(?:-> [^\n]+\n(?:[A-Za-z0-9+/]*\n)+?)+---) ([^\n]+)\n", re.DOTALL
+    rb"(age-encryption\.org/v1\n(?:-> [^\n]+\n(?:[A-Za-z0-9+/]*\n)+?)+---) ([^\n]+)\n",
 )
 _STANZAS: Final = re.compile(rb"-> ([^\n]+)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63}\n)")
 
@@ -87,7 +87,7 @@ def post_quantum_identity(text: str) -> PostQuantumIdentity:
         UnreadableIdentityError: it is none, or the OpenSSL that `cryptography` was built with has no ML-KEM.
     """
     try:
-        seed = decode(text, SECRET_PREFIX)
+        seed = decode(text, IDENTITY_PREFIX)
         if len(seed) != _SEED_BYTES:
             raise UnreadableIdentityError("not a valid age identity")
         return _identity(hashlib.shake_256(seed).digest(_EXPANDED_BYTES))

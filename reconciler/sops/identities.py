@@ -14,7 +14,7 @@ from typing import Final
 
 from reconciler.core.problems import Problem, Remedy
 from reconciler.sops.age import AgeIdentity, UnreadableIdentityError, ssh_identity, x25519_identity
-from reconciler.sops.age_post_quantum import SECRET_PREFIX, PostQuantumIdentity, post_quantum_identity
+from reconciler.sops.age_post_quantum import IDENTITY_PREFIX, PostQuantumIdentity, post_quantum_identity
 from reconciler.sops.errors import KeyUnreadable
 from reconciler.sops.limits import MAXIMUM_KEY_FILE_BYTES
 from reconciler.sops.services.configured import load_services
@@ -101,7 +101,7 @@ def _identities(text: str, origin: str) -> Iterator[AgeKey | Problem]:
     for line, content in enumerate(rest.split("\n"), start=1):
         bare = content.strip()
         if bare and not bare.startswith("#"):
-            read = post_quantum_identity if bare.startswith(SECRET_PREFIX) else x25519_identity
+            read = post_quantum_identity if bare.startswith(IDENTITY_PREFIX) else x25519_identity
             yield _identity(read, bare, f"{origin}, line {line}")
 
 
@@ -113,5 +113,5 @@ def _identity(read: Callable[[str], AgeKey], text: str, place: str) -> AgeKey | 
             code="age-identity-skipped",
             message=f"{place}: {error}; it is skipped",
             remedy=Remedy.FIX_ENVIRONMENT,
-            hint="Catwalk reads AGE-SECRET-KEY-1 and AGE-SECRET-KEY-PQ-1 lines, and OpenSSH private keys without a passphrase",
+            hint="Catwalk reads AGE-SECRET-KEY-1 and AGE-SECRET-KEY-PQ-1 lines and OpenSSH keys without a passphrase",
         )

@@ -13,7 +13,7 @@ from reconciler.core.problems import Location
 from reconciler.errors import CatwalkError
 from reconciler.sops.age import CannotUnwrapError
 from reconciler.sops.ciphertext import DATA_KEY_BYTES, DataKey
-from reconciler.sops.errors import KeyMismatch, NoKeyConfigured, Tampered, UnsupportedSops
+from reconciler.sops.errors import KeyMismatch, KeyUnreadable, NoKeyConfigured, Tampered, UnsupportedSops
 from reconciler.sops.identities import KEY_FILE_VARIABLE, KEY_VARIABLE, Identities
 from reconciler.sops.metadata import KeyGroup, KeyService, Metadata, Recipient, WrappedKey
 from reconciler.sops.services.port import (
@@ -103,7 +103,7 @@ class _Opener:
         except DamagedKeyError:
             self.damaged.append(key.recipient.name)
             return None
-        except (KeyServiceUnavailable, KeyServiceDenied, KeyServiceNotAllowed) as error:
+        except (KeyServiceUnavailable, KeyServiceDenied, KeyServiceNotAllowed, KeyUnreadable) as error:
             self.failures.append(error)
             return None
 
