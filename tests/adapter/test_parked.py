@@ -169,6 +169,27 @@ async def test_each_principal_has_a_process_of_its_own(faulty: Adapter, http: ht
     assert pids["alice"] != pids["bob"]
 
 
+async def test_questions_of_two_principals_are_never_exchanged(faulty: Adapter, http: httpx.AsyncClient):
+    heard: dict[str, list[str]] = {"alice": [], "bob": []}
+
+    async def one(principal: str) -> None:
+        call = Asked(faulty, http, principal)
+        params = {"message": f"for {principal}", "requestedSchema": {"type": "object"}}
+        call.tool = {"name": "ask", "arguments": {"method": "elicitation/create", "params": params}}
+        for number in range(8):
+            asked = await call.ask()
+            [(key, question)] = asked["inputRequests"].items()
+            heard[principal].append(question["params"]["message"])
+            answer = {"action": "accept", "content": {"who": principal, "number": number}}
+            assert json.loads(text_of((await call.retry(asked, {key: answer})).json())) == answer
+
+    with anyio.fail_after(40):
+        async with anyio.create_task_group() as tasks:
+            for principal in heard:
+                tasks.start_soon(one, principal)
+    assert heard == {who: [f"for {who}"] * 8 for who in heard}
+
+
 async def test_a_server_learns_exactly_what_the_client_declared(faulty: Adapter, http: httpx.AsyncClient):
     call = Asked(faulty, http, "carol")
     call.capabilities = {"elicitation": {"form": {}}, "roots": {"listChanged": True}, "extensions": {"x": {}}}

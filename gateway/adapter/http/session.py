@@ -22,6 +22,7 @@ from gateway.protocol.revisions import PRIMED_REVISIONS
 _UNHEARD_S = 60.0
 _KEPT_STREAMS = 16
 _KEPT_STREAM_S = 120.0
+_KEPT_UNREAD_S = 900.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,8 @@ class Session(ABC):
     def sweep(self, now_s: float) -> None:
         """Forget streams that nobody came back for; give up questions that reached no client for a minute."""
         for name, stream in list(self._streams.items()):
-            if not stream.is_read and now_s - stream.last_read_s > _KEPT_STREAM_S:
+            kept_s = _KEPT_STREAM_S if stream.is_complete else _KEPT_UNREAD_S
+            if not stream.is_read and now_s - stream.last_read_s > kept_s:
                 self._streams.pop(name).leave()
         if self.general.is_read or self.calls:
             return
