@@ -207,6 +207,8 @@ def median(values: list[Measured]) -> Measured:
 
 
 def closed_loop(targets: list[Target], script: Path, options: argparse.Namespace) -> None:
+    if not options.connections:
+        return
     print("| connections | target | calls/s | of nginx | p50 / p99 ms | errors | target's CPU us per call |")
     print("|---|---|---|---|---|---|---|")
     for connections in options.connections:
@@ -295,7 +297,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=4, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
-    parser.add_argument("--connections", type=int, nargs="+", default=[16])
+    parser.add_argument("--connections", type=int, nargs="*", default=[16])
     parser.add_argument("--rate", type=int, default=500)
     options = parser.parse_args()
     with ExitStack() as opened:
