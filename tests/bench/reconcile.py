@@ -267,9 +267,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=5)
     chosen = options.parse_args()
     figures = []
-    print(
-        "| servers | first apply s | CPU ms per server | 429s | awake: pass s | CPU ms per server | asleep: pass s | CPU ms per server | MiB |"
-    )
+    print("| servers | first apply, s | CPU ms | 429s | awake: pass, s | CPU ms | asleep: pass, s | CPU ms | MiB |")
     print("|---|---|---|---|---|---|---|---|---|")
     for size in map(int, chosen.sizes.split(",")):
         one = run(size, chosen.rounds)
