@@ -105,7 +105,7 @@ class EdgeCall:
         translated = self._translate(head)
         if translated is not None:
             self.has_begun = True
-            self._status = head.status
+            self._begin(head)
             self._client.write(b"%b%b%b" % (translated, self._client.head_end(), body))
 
     def head_received(self, head: ResponseHead) -> None:
@@ -117,12 +117,10 @@ class EdgeCall:
         if translated is None:
             return
         self.has_begun = True
-        self._status = head.status
+        self._begin(head)
         self.is_stream = head.is_event_stream
         if self.is_stream:
             self._shared.observers.stream_changed(self._server, 1)
-        if self._given.clock() - self._began_s > _HELD_S:
-            self._shared.observers.happened(Event.HELD, self._server)
         self._is_chunked = not announces_length(head)
         framing = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
         self._client.write(b"%b%b%b" % (translated, framing, self._client.head_end()))
@@ -167,6 +165,11 @@ class EdgeCall:
             self._close()
             self._client.write(LAST_CHUNK)
             self._client.call_ended(clean=True)
+
+    def _begin(self, head: ResponseHead) -> None:
+        self._status = head.status
+        if self._given.clock() - self._began_s > _HELD_S:
+            self._shared.observers.happened(Event.HELD, self._server)
 
     def _translate(self, head: ResponseHead) -> bytes | None:
         if head.status >= 400 and is_lost(self.plan.forward, head):
