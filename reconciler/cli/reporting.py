@@ -1,23 +1,32 @@
 """Opens the door through which readers outside hear of a pass.
 
-Statuses are written when it is known where and as whom: `CATWALK_REPO_URL` names a repository on GitHub and
-`GITHUB_TOKEN` may write there. Otherwise nobody outside is told, which is right on a person's own machine.
+Results are written back when it is known where and as whom: `CATWALK_REPO_URL` names a repository on GitHub, and a
+GitHub App (`CATWALK_GITHUB_APP_ID` with `CATWALK_GITHUB_APP_KEY`) or else `GITHUB_TOKEN` may write there. The App
+writes check runs, a token commit statuses. Otherwise nobody outside is told, which is right on a person's own machine.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import anyio
 
 from reconciler.cli.place import Place
 from reconciler.cli.repository import github_repository
+from reconciler.errors import EnvironmentFault
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.ports import Reporter
+from reconciler.report.app_key import AppKey
+from reconciler.report.channel import AppChannel
+from reconciler.report.checks import RepositoryChecks
+from reconciler.report.connection import Connection
+from reconciler.report.credentials import AppInstallation
 from reconciler.report.github import GitHub, PersonalToken, RepositoryStatuses
-from reconciler.report.outbox import Outbox
-from reconciler.report.reporter import GitHubReporter, NullReporter
-from reconciler.report.repository import api_url
+from reconciler.report.outbox import Outbox, StatusService
+from reconciler.report.pace import Pace
+from reconciler.report.reporter import GitHubReporter, NullReporter, ReportSettings
+from reconciler.report.repository import Repository, api_url
 from reconciler.report.stores import FileOutboxStore
 from reconciler.settings import Settings
 
@@ -29,18 +38,32 @@ FAREWELL_S: Final = 5.0
 
 
 @asynccontextmanager
-async def open_reporter(place: Place, settings: Settings) -> AsyncGenerator[Reporter]:
-    """A reporter for one command; what it has to say is sent before the block ends."""
-    async with _github_reporter(place, settings) as reporter:
+async def open_reporter(
+    place: Place, settings: Settings, *, manner: ReportSettings | None = None
+) -> AsyncGenerator[Reporter]:
+    """A reporter for one command; what it has to say is sent before the block ends.
+
+    Raises:
+        EnvironmentFault: half of the App's credentials is missing, or they cannot be used.
+    """
+    async with _github_reporter(place, settings, manner or ReportSettings()) as reporter:
         yield reporter or NullReporter()
         if reporter is not None:
             await reporter.drain(timeout_s=LAST_POSTS_S)
 
 
 @asynccontextmanager
-async def running_reporter(place: Place, settings: Settings) -> AsyncGenerator[Reporter]:
-    """A reporter for a service: it sends all the time, and at the end what can be sent in a few seconds."""
-    async with _github_reporter(place, settings) as reporter:
+async def running_reporter(
+    place: Place, settings: Settings, *, manner: ReportSettings | None = None
+) -> AsyncGenerator[Reporter]:
+    """A reporter for a service: it sends all the time, and at the end what can be sent in a few seconds.
+
+    `manner` tells where the followed directory is in the repository and where logs come from, for check runs.
+
+    Raises:
+        EnvironmentFault: half of the App's credentials is missing, or they cannot be used.
+    """
+    async with _github_reporter(place, settings, manner or ReportSettings()) as reporter:
         if reporter is None:
             yield NullReporter()
             return
@@ -52,14 +75,52 @@ async def running_reporter(place: Place, settings: Settings) -> AsyncGenerator[R
 
 
 @asynccontextmanager
-async def _github_reporter(place: Place, settings: Settings) -> AsyncGenerator[GitHubReporter | None]:
-    repository = github_repository(settings)
-    if settings.github_token is None or repository is None:
+async def _github_reporter(
+    place: Place, settings: Settings, manner: ReportSettings
+) -> AsyncGenerator[GitHubReporter | None]:
+    key, repository = _app_key(settings), github_repository(settings)
+    if repository is None or (key is None and settings.github_token is None):
         yield None
         return
-    clock = SystemClock()
-    base_url = settings.github_api_url or api_url(repository)
-    async with GitHub(base_url, PersonalToken(settings.github_token), clock) as github:
-        store = FileOutboxStore(place.state_dir / OUTBOX_FILE)
-        outbox = Outbox(RepositoryStatuses(github, repository), store, clock)
-        yield GitHubReporter(outbox, public_url=settings.public_url)
+    async with AsyncExitStack() as opened:
+        if key is not None:
+            service = await _as_app(key, repository, settings, opened)
+        else:
+            service = await _as_person(repository, settings, opened)
+        outbox = Outbox(service, FileOutboxStore(place.state_dir / OUTBOX_FILE), SystemClock())
+        manner = replace(manner, public_url=settings.public_url, detailed=key is not None)
+        yield GitHubReporter(outbox, settings=manner)
+
+
+async def _as_app(key: AppKey, repository: Repository, settings: Settings, opened: AsyncExitStack) -> StatusService:
+    clock, base_url = SystemClock(), _base_url(repository, settings)
+    connection = await opened.enter_async_context(Connection(base_url, clock))
+    installation = AppInstallation(key, repository, connection, clock)
+    github = await opened.enter_async_context(GitHub(base_url, installation, clock))
+    checks = RepositoryChecks(github, repository, Pace(clock), app_id=key.app_id)
+    return AppChannel(installation, checks, RepositoryStatuses(github, repository))
+
+
+async def _as_person(repository: Repository, settings: Settings, opened: AsyncExitStack) -> StatusService:
+    assert settings.github_token is not None
+    credential = PersonalToken(settings.github_token)
+    door = GitHub(_base_url(repository, settings), credential, SystemClock())
+    return RepositoryStatuses(await opened.enter_async_context(door), repository)
+
+
+def _app_key(settings: Settings) -> AppKey | None:
+    """The App to write as; none where there is none."""
+    if not settings.github_app_id and settings.github_app_key is None:
+        return None
+    if not settings.github_app_id or settings.github_app_key is None:
+        missing = "CATWALK_GITHUB_APP_KEY" if settings.github_app_id else "CATWALK_GITHUB_APP_ID"
+        raise EnvironmentFault(
+            "setting-missing",
+            f"{missing} is not set: a GitHub App needs its id and its key",
+            hint="set both, or neither to write with GITHUB_TOKEN",
+        )
+    return AppKey(settings.github_app_id, settings.github_app_key)
+
+
+def _base_url(repository: Repository, settings: Settings) -> str:
+    return settings.github_api_url or api_url(repository)

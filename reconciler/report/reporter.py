@@ -4,13 +4,21 @@ Reporting never holds a pass up and never fails one. The wish is made durable an
 the wiring runs `GitHubReporter.run` in its task group, and commands that end call `drain`.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import anyio
 import structlog
 
 from reconciler.core.actions import Pass
-from reconciler.core.types import Revision
+from reconciler.core.types import Revision, Trigger
 from reconciler.errors import CatwalkError
+from reconciler.loop.ports import LogLine
+from reconciler.report.letters import key_of
 from reconciler.report.outbox import Outbox
 from reconciler.report.statuses import CommitStatus, StatusState, commit_statuses, is_commit, is_superseded, superseded
+from reconciler.report.wording import LINES_READ, Background, details_of, unwell_servers
 
 _log = structlog.get_logger(__name__)
 
@@ -22,19 +30,45 @@ class NullReporter:
         """Nothing to do: the dashboard and the command line tell the same."""
 
 
+LogTails = Callable[[str, int], Awaitable[Sequence[LogLine]]]
+"""The newest lines of a server, oldest first, redacted; raises `CatwalkError` where they cannot be had now."""
+
+MOST_TAILS: Final = 5
+"""Unwell servers whose logs are quoted: a fleet-wide outage has one cause, and one log shows it."""
+TAILS_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """How a reporter writes."""
+
+    public_url: str = ""
+    """Where readers of GitHub find the dashboard; empty when they cannot reach it."""
+    detailed: bool = False
+    """Whether there are check runs, which tell more than a line and are run again by a press on a button."""
+    directory: str = ""
+    """The followed directory inside the repository; empty for its root."""
+    tails: LogTails | None = None
+    """Where logs come from; none leaves them out."""
+
+
 class GitHubReporter:
-    """Writes what a pass found as commit statuses."""
+    """Writes what a pass found as commit statuses or check runs."""
 
-    __slots__ = ("_outbox", "_public_url")
+    __slots__ = ("_outbox", "_settings")
 
-    def __init__(self, outbox: Outbox, *, public_url: str = "") -> None:
-        """`public_url` is where readers of GitHub find the dashboard; empty when they cannot reach it."""
-        self._outbox, self._public_url = outbox, public_url
+    def __init__(self, outbox: Outbox, *, public_url: str = "", settings: ReportSettings | None = None) -> None:
+        self._outbox = outbox
+        self._settings = settings or ReportSettings(public_url=public_url)
 
     async def report(self, finished: Pass) -> None:
-        """Puts into the outbox what should stand now; saying the same again changes nothing."""
+        """Puts into the outbox what should stand now; saying the same again changes nothing, unless a person asked."""
+        asked = self._settings.detailed and finished.trigger is Trigger.COMMAND
         try:
-            await self._outbox.want(await self._wanted(finished))
+            wanted = await self._wanted(finished)
+            if self._settings.detailed:
+                wanted = await self._with_details(wanted, finished, asked=asked)
+            await self._outbox.want(wanted, again=asked)
         except CatwalkError as fault:
             _log.error("report_failed", pass_number=finished.number, problem=str(fault))
 
@@ -50,8 +84,37 @@ class GitHubReporter:
         standing = [letter.wanted for letter in await self._outbox.letters()]
         applied = finished.applied_revision
         reported = {status.context for status in standing if applied and status.sha == applied.commit}
-        fresh = commit_statuses(finished, public_url=self._public_url, reported=reported)
+        fresh = commit_statuses(finished, public_url=self._settings.public_url, reported=reported)
         return [*_left_behind(standing, finished), *fresh]
+
+    async def _with_details(self, wanted: list[CommitStatus], finished: Pass, *, asked: bool) -> list[CommitStatus]:
+        """Details for what is news, because most passes change nothing and logs are dear."""
+        standing = {letter.key: letter.wanted for letter in await self._outbox.letters()}
+        current = {_commit_of(finished.revision), _commit_of(finished.applied_revision)}
+        fresh = [status for status in wanted if status.sha in current]
+        news = [status for status in fresh if asked or standing.get(key_of(status)) != status]
+        if not news:
+            return wanted
+        background = Background(directory=self._settings.directory, logs=await self._logs(news, finished))
+        return [
+            replace(status, details=details_of(status, finished, background)) if status in news else status
+            for status in wanted
+        ]
+
+    async def _logs(self, news: Sequence[CommitStatus], finished: Pass) -> dict[str, list[str]]:
+        """The logs of servers that the news is about; what cannot be read in time is left out."""
+        found: dict[str, list[str]] = {}
+        if self._settings.tails is None:
+            return found
+        with anyio.move_on_after(TAILS_TIMEOUT_S):
+            for server in unwell_servers(news, finished)[:MOST_TAILS]:
+                try:
+                    lines = await self._settings.tails(server, LINES_READ)
+                except CatwalkError as fault:
+                    _log.info("log_unavailable", server=server, problem=str(fault))
+                    continue
+                found[server] = [line.message for line in lines]
+        return found
 
 
 def _left_behind(standing: list[CommitStatus], finished: Pass) -> list[CommitStatus]:

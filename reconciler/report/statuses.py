@@ -159,7 +159,7 @@ def _health(finished: Pass, public_url: str, reported: Collection[str]) -> Itera
         return
     statuses = sorted(finished.statuses, key=lambda status: status.server)
     yield _status(revision, HEALTH, _health_verdict(statuses), public_url)
-    unwell = [status for status in statuses if _is_unwell(status)][:MOST_SERVER_CONTEXTS]
+    unwell = [status for status in statuses if is_unwell(status)][:MOST_SERVER_CONTEXTS]
     for status in unwell:
         verdict = _Verdict(StatusState.FAILURE, _trouble(status))
         yield _status(revision, SERVER_PREFIX + status.server, verdict, public_url, server=status.server)
@@ -169,7 +169,7 @@ def _health(finished: Pass, public_url: str, reported: Collection[str]) -> Itera
 def _health_verdict(statuses: Sequence[ServerStatus]) -> _Verdict:
     well = sum(status.state in WELL for status in statuses)
     score = f"{well}/{len(statuses)} healthy"
-    unwell = [status for status in statuses if _is_unwell(status)]
+    unwell = [status for status in statuses if is_unwell(status)]
     if unwell:
         return _Verdict(StatusState.FAILURE, with_tail(_trouble(unwell[0], named=True), f" ({score})"))
     settling = [status for status in statuses if status.state in SETTLING]
@@ -178,7 +178,8 @@ def _health_verdict(statuses: Sequence[ServerStatus]) -> _Verdict:
     return _Verdict(StatusState.SUCCESS, score if statuses else "no servers are declared")
 
 
-def _is_unwell(status: ServerStatus) -> bool:
+def is_unwell(status: ServerStatus) -> bool:
+    """Whether a server is neither well nor on its way there."""
     return status.state not in WELL and status.state not in SETTLING
 
 
