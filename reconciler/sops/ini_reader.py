@@ -140,14 +140,15 @@ class _Reader:
     def _quoted(self, content: str, start: int, quote: str) -> tuple[str, int, int]:
         opened = start + len(quote)
         closed = content.rfind(quote, len(quote))
-        while closed < 0:
-            if self._offset >= len(self._text):
-                self._refuse("a quoted value that is not closed", start)
-            line_start, line = self._next_line()
-            found = line.rfind(quote)
-            if found >= 0:
-                return self._text[opened : line_start + found], start, line_start + found + len(quote)
-        return content[len(quote) : closed], start, start + closed + len(quote)
+        if closed >= 0:
+            return content[len(quote) : closed], start, start + closed + len(quote)
+        first = self._text.find(quote, self._offset)
+        if first < 0:
+            self._refuse("a quoted value that is not closed", start)
+        self._offset = self._text.rfind("\n", 0, first) + 1
+        line_start, line = self._next_line()
+        found = line_start + line.rfind(quote)
+        return self._text[opened:found], start, found + len(quote)
 
     def _continued(self, value: str, start: int) -> tuple[str, int, int]:
         parts, end, more = [value], start + len(value) + 1, True

@@ -36,7 +36,7 @@ RESOURCE = "projects/p/locations/global/keyRings/r/cryptoKeys/k"
 class _Double:
     """Answers every request with what it was given; keeps what was asked."""
 
-    def __init__(self, url):
+    def __init__(self, url) -> None:
         self.url = url
         self.asked = []
         self.answers = [(200, {})]
@@ -62,7 +62,7 @@ def _serving():
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_arguments):
+        def log_message(self, *_arguments: object):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -83,7 +83,7 @@ def double():
         yield serving
 
 
-def _vault(double, **environment):
+def _vault(double, **environment: str):
     return vault({"VAULT_ADDR": double.url, "VAULT_TOKEN": TOKEN, **environment})
 
 

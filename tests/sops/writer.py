@@ -10,10 +10,11 @@ documents whose top is a block mapping, without anchors; it leaves comments and 
 import argparse
 import base64
 import hashlib
+import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import indent
@@ -124,6 +125,91 @@ def _walk(event, events, keys: tuple[str, ...], *, in_flow: bool) -> Iterator[_V
     elif isinstance(event, MappingStartEvent):
         while not isinstance(key := next(events), MappingEndEvent):
             yield from _walk(next(events), events, (*keys, key.value), in_flow=event.flow_style)
+
+
+def encrypt_dotenv(values: Mapping[str, str], options: Options) -> str:
+    """A dotenv file with every value encrypted."""
+    lines = [f"{key}={_flat(_sealed_text(value, key + ':', options))}" for key, value in values.items()]
+    metadata = [f"sops_{key}={_flat(value)}" for key, value in _flat_metadata(values.values(), options)]
+    return "".join(f"{line}\n" for line in [*lines, *metadata])
+
+
+def encrypt_ini(sections: Mapping[str, Mapping[str, str]], options: Options) -> str:
+    """An INI file with every value encrypted."""
+    lines: list[str] = []
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {_sealed_text(value, f'{section}:{key}:', options)}" for key, value in values.items()]
+    everything = [value for values in sections.values() for value in values.values()]
+    metadata = [f"{key} = {_flat(value)}" for key, value in _flat_metadata(everything, options)]
+    return "".join(f"{line}\n" for line in [*lines, "[sops]", *metadata])
+
+
+def encrypt_binary(content: bytes, options: Options) -> str:
+    """The binary store: JSON with one value."""
+    data = encrypt_value(content, ValueType.STR, "data:", options.data_key) if content else ""
+    return json.dumps({"data": data, "sops": _tree_metadata([content], options)}, indent=1)
+
+
+def encrypt_json(tree: Mapping[str, object], options: Options) -> str:
+    """A JSON file with every value encrypted."""
+    contents: list[bytes] = []
+    sealed = _sealed_tree(tree, (), contents, options)
+    assert isinstance(sealed, dict)
+    return json.dumps({**sealed, "sops": _tree_metadata(contents, options)}, indent=1)
+
+
+def _sealed_tree(node: object, keys: tuple[str, ...], contents: list[bytes], options: Options) -> object:
+    if isinstance(node, Mapping):
+        return {key: _sealed_tree(child, (*keys, key), contents, options) for key, child in node.items()}
+    if isinstance(node, list):
+        return [_sealed_tree(child, keys, contents, options) for child in node]
+    if node is None or node == "":
+        return node
+    value_type, text = _json_text(node)
+    contents.append(text.encode())
+    return encrypt_value(text.encode(), value_type, ":".join(keys) + ":", options.data_key)
+
+
+def _json_text(node: object) -> tuple[ValueType, str]:
+    if isinstance(node, bool):
+        return ValueType.BOOL, str(node)
+    return (ValueType.INT, str(node)) if isinstance(node, int) else (ValueType.STR, str(node))
+
+
+def _sealed_text(value: str, additional_data: str, options: Options) -> str:
+    return encrypt_value(value.encode(), ValueType.STR, additional_data, options.data_key) if value else ""
+
+
+def _flat(value: str) -> str:
+    return value.replace("\n", "\\n")
+
+
+def _sealed_mac(contents: Sequence[bytes], options: Options) -> str:
+    digest = hashlib.sha512(b"".join(contents)).hexdigest().upper()
+    return encrypt_value(digest.encode(), ValueType.STR, options.last_modified, options.data_key)
+
+
+def _flat_metadata(values: Iterable[str], options: Options) -> Iterator[tuple[str, str]]:
+    for index, recipient in enumerate(options.recipients):
+        yield f"age__list_{index}__map_recipient", recipient
+        yield f"age__list_{index}__map_enc", _armored(recipient, options.data_key)
+    yield "lastmodified", options.last_modified
+    yield "mac", _sealed_mac([value.encode() for value in values], options)
+    yield "version", "3.9.0"
+
+
+def _tree_metadata(contents: Sequence[bytes], options: Options) -> Mapping[str, object]:
+    return {
+        "age": [{"recipient": each, "enc": _armored(each, options.data_key)} for each in options.recipients],
+        "lastmodified": options.last_modified,
+        "mac": _sealed_mac(contents, options),
+        "version": "3.9.0",
+    }
+
+
+def _armored(recipient: str, secret: bytes) -> str:
+    return pyrage.encrypt(secret, [age_recipient(recipient)], armored=True).decode()
 
 
 def _metadata(options: Options, digest: str) -> str:
