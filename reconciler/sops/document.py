@@ -6,7 +6,7 @@ values, and with `mac_only_encrypted` everything in clear: never take a security
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NoReturn
@@ -62,8 +62,12 @@ class Document:
         """The decrypted text in the format of the file, with its comments and its layout."""
         return plaintext(self._parsed, (*self._leaves, *self._list_comments), self._comments)
 
-    def values_under(self, path: tuple[str, ...], *, document: int = 0) -> Mapping[str, SecretValue]:
+    def values_under(
+        self, path: tuple[str, ...], *, document: int = 0, only: Collection[str] | None = None
+    ) -> Mapping[str, SecretValue]:
         """The secrets directly under the mapping at `path`, by key; empty where there is no such mapping.
+
+        `only` names the keys to look at; what stands under others, which may be nothing, is not judged.
 
         Only encrypted strings pass. Other types are refused rather than turned into text, because SOPS does not keep
         the spelling: an unquoted `1.10` has become the number 1.1, an unquoted `0123` the number 83.
@@ -76,6 +80,8 @@ class Document:
             self._by_prefix = _index(self._leaves)
         for leaf in self._by_prefix.get((document, path), ()):
             if leaf.path == path and leaf.type in _NO_VALUES:
+                continue
+            if only is not None and leaf.path != path and leaf.path[len(path)] not in only:
                 continue
             secret = self._secret(leaf, depth=len(path) + 1)
             values[str(leaf.path[-1])] = secret

@@ -45,7 +45,7 @@ class ServerSecrets:
         if not declared.inline:
             place = f"{spec.fleet}/{spec.name}/{declared.name}"
             return read_secret_file(text, self._identities, file=declared.file, place=place)
-        values = self._open(declared.file, text).values_under(("servers", spec.name, "secrets"))
+        values = self._open(declared.file, text).values_under(("servers", spec.name, "secrets"), only=(declared.name,))
         if declared.name not in values:
             raise _missing_value(spec, declared)
         return values[declared.name]
