@@ -1,7 +1,9 @@
 """`catwalk secrets show` and `decrypt`: plaintext on stdout, and only for somebody who says `--reveal`."""
 
+import base64
 import json
 import os
+import sys
 from pathlib import Path
 
 import anyio
@@ -11,7 +13,11 @@ from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.secrets_fleet import FLEET, FleetFiles, environment_identities, place_of, read_fleet, spec_of
 from reconciler.core.secret import MASK, SecretValue
 from reconciler.errors import SourceError
+from reconciler.sops.document import decrypt_document
+from reconciler.sops.formats import Format
+from reconciler.sops.leaves import Leaf
 from reconciler.sops.server_secrets import ServerSecrets
+from reconciler.sops.writing.disk import read_file
 from reconciler.sops.writing.inspection import inspect
 
 REVEAL = click.option("--reveal", is_flag=True, help="Print the plaintext.")
@@ -58,3 +64,42 @@ async def _value(fleet: FleetFiles, server: str, name: str) -> SecretValue:
         raise SourceError("secret-undeclared", f"{server} declares no secret {name}", hint=hint)
     reader = ServerSecrets(environment_identities(fleet.directory, os.environ))
     return (await reader.read(spec, fleet.files))[name]
+
+
+@click.command("decrypt")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@REVEAL
+@click.option(
+    "--input-type",
+    type=click.Choice([each.value for each in Format]),
+    help="The format of FILE, where its name does not tell.",
+)
+@AS_JSON
+@debug
+def decrypt_command(*, file: Path, reveal: bool, input_type: str | None, as_json: bool) -> None:
+    """Print the plaintext of the SOPS file FILE in its own format; with --json one array of leaves.
+
+    Every value and the MAC are verified first, and there is no way around that.
+    """
+    if not reveal:
+        raise click.UsageError("this prints secrets in plain text: say --reveal if that is what you want")
+    content = read_file(file) or b""
+    identities = environment_identities(Path(), os.environ)
+    stated = None if input_type is None else Format(input_type)
+    opened = decrypt_document(content, format=stated, identities=identities, file=str(file))
+    if as_json:
+        click.echo(json.dumps([_leaf(leaf) for leaf in opened.leaves()], indent=2, ensure_ascii=False))
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(opened.plaintext())
+        sys.stdout.buffer.flush()
+
+
+def _leaf(leaf: Leaf) -> dict[str, object]:
+    """One value; the bytes are those that enter the MAC."""
+    return {
+        "document": leaf.document,
+        "path": list(leaf.path),
+        "type": leaf.type.value,
+        "bytes_base64": base64.b64encode(leaf.plaintext).decode("ascii"),
+    }

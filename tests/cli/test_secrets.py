@@ -1,5 +1,6 @@
 """`catwalk secrets` from outside: files, output and exit codes. No value shows unless it is asked for."""
 
+import base64
 import io
 import json
 import stat
@@ -213,6 +214,15 @@ def test_an_inline_secret_needs_a_key_that_opens_the_manifest(ready: Path, secre
     assert (ready / "catwalk.yaml").read_bytes() == before
 
 
+def test_a_server_may_keep_one_secret_inline_and_another_in_a_file(ready: Path, secrets: Shell) -> None:
+    secrets("set", "github", "INLINE", "--inline", "-C", ready, stdin="beside")
+    secrets("show", "github", "INLINE", "-C", ready, "--reveal")
+    assert secrets.out == "beside\n"
+    secrets("show", "github", "TOKEN", "-C", ready, "--reveal")
+    assert secrets.out == f"{CANARY}\n"
+    secrets("doctor", ready)
+
+
 def test_an_inline_secret_is_not_moved_silently(ready: Path, secrets: Shell) -> None:
     secrets("set", "time", "KEY", "--inline", "-C", ready, stdin="x")
     assert "secret-is-inline" in secrets("set", "time", "KEY", "-C", ready, stdin="x", code=1)
@@ -259,6 +269,24 @@ def test_a_secret_copied_to_another_fleet_is_refused(ready: Path, secrets: Shell
         read_secret_file(
             content, load_identities({"SOPS_AGE_KEY": key_of(ready)}), file="x.yaml", place="other/github/TOKEN"
         )
+
+
+def test_decrypt_prints_the_file_in_its_format_or_its_leaves(
+    ready: Path, secrets: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOPS_AGE_KEY", key_of(ready))
+    path = ready / "secrets" / "github" / "TOKEN.sops.yaml"
+    assert "--reveal" in secrets("decrypt", path, code=2)
+    assert CANARY not in secrets.printed
+    secrets("decrypt", path, "--reveal")
+    assert secrets.out == f"value: {CANARY}\nfor: acme/github/TOKEN\n"
+    secrets("decrypt", path, "--reveal", "--json", "--input-type", "yaml")
+    assert json.loads(secrets.out)[0] == {
+        "document": 0,
+        "path": ["value"],
+        "type": "str",
+        "bytes_base64": base64.b64encode(CANARY.encode()).decode(),
+    }
 
 
 # recipients, rotate
@@ -440,7 +468,7 @@ def test_without_any_key_doctor_says_what_to_do(ready: Path, secrets: Shell) -> 
 
 
 def test_every_subcommand_has_help(secrets: Shell) -> None:
-    for name in ("init", "set", "list", "show", "rotate", "recipients", "lint", "doctor"):
+    for name in ("init", "set", "list", "show", "decrypt", "rotate", "recipients", "merge", "lint", "doctor"):
         assert "--json" in secrets(name, "--help")
 
 

@@ -5,9 +5,10 @@ import click
 from reconciler.cli.secrets_checks import doctor_command, lint_command
 from reconciler.cli.secrets_init import init_command
 from reconciler.cli.secrets_list import list_command
+from reconciler.cli.secrets_merge import merge_command
 from reconciler.cli.secrets_recipients import recipients_group, rotate_command
 from reconciler.cli.secrets_set import set_command
-from reconciler.cli.secrets_show import show_command
+from reconciler.cli.secrets_show import decrypt_command, show_command
 
 
 @click.group("secrets")
@@ -20,10 +21,12 @@ def command() -> None:
 
 
 for each in (
+    decrypt_command,
     doctor_command,
     init_command,
     lint_command,
     list_command,
+    merge_command,
     recipients_group,
     rotate_command,
     set_command,

@@ -125,6 +125,13 @@ class Editing:
         """Every value with its place in the text."""
         return slots(self.source.documents(), self.metadata.rule)
 
+    def opened_value(self, slot: Slot) -> tuple[ValueType, bytes] | None:
+        """Type and plaintext of a ciphertext in its place; `None` where it is none."""
+        if not isinstance(slot.node, PlacedScalar):
+            return None
+        opened = self._opened(slot.node.content, slot.additional_data)
+        return None if opened is None else (opened[0].type, opened[1])
+
     def _value_splices(self, rule: Rule, path: tuple[str, ...], encrypted: str) -> list[Splice]:
         documents = self.source.documents()
         slot = next((each for each in slots(documents, rule) if each.document == 0 and each.path == path), None)

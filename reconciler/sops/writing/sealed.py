@@ -57,6 +57,12 @@ def verified_leaves(content: bytes, data_key: DataKey, file: str) -> tuple[Leaf,
     return leaves
 
 
+def unsealed_leaves(content: bytes, data_key: DataKey, file: str) -> tuple[Leaf, ...]:
+    """The values of a changed file whose MAC is not made yet; each of them verifies by itself."""
+    metadata = metadata_of(content, file)
+    return _leaves(content, data_key, metadata.rule, file, mac_only_encrypted=metadata.mac_only_encrypted)
+
+
 def contents(leaves: tuple[Leaf, ...]) -> Contents:
     """The leaves as something to compare."""
     return {(leaf.document, leaf.path): (leaf.type, leaf.plaintext) for leaf in leaves if leaf.type not in _NOTHING}
