@@ -95,7 +95,7 @@ def _annotation(problem: Problem, directory: str) -> Annotation:
 
 def _sync(status: CommitStatus, finished: Pass, background: Background) -> CheckDetails:
     problems = problems_of(finished)
-    parts = [code_span(status.description), *_told_problems(problems), *_told_plan(finished.plan)]
+    parts = [code_span(status.description), *told_problems(problems), *_told_plan(finished.plan)]
     return CheckDetails(
         summary=cut_markdown("\n\n".join(parts)),
         text=cut_markdown(_outcomes(finished.outcomes)) if finished.outcomes else "",
@@ -111,7 +111,8 @@ def problems_of(finished: Pass) -> tuple[Problem, ...]:
     return tuple(dict.fromkeys([*finished.problems, *failed, *unwell]))
 
 
-def _told_problems(problems: Sequence[Problem]) -> Iterator[str]:
+def told_problems(problems: Sequence[Problem]) -> Iterator[str]:
+    """A list of the problems, if there are any."""
     if problems:
         yield "\n".join(f"- {code_span(str(problem))}" for problem in problems)
 
