@@ -175,7 +175,9 @@ def handle(message):
     elif method == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object"}} for name in TOOLS]
         tools[0]["execution"] = {"taskSupport": "optional"}
-        tools.append({"name": "only_as_task", "inputSchema": {}, "execution": {"taskSupport": "required"}})
+        tools.append(
+            {"name": "only_as_task", "inputSchema": {"type": "object"}, "execution": {"taskSupport": "required"}}
+        )
         write({"jsonrpc": "2.0", "id": request_id, "result": {"tools": tools}})
     elif method == "resources/read":
         error = {"code": -32002, "message": "Resource not found", "data": {"uri": params["uri"]}}
