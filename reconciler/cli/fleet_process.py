@@ -20,6 +20,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_view import LiveFleetView
+from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
 from reconciler.cli.progress_text import status_detail
@@ -40,6 +41,7 @@ from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
 from reconciler.web.metrics import MetricsPage, metrics_handler
+from reconciler.web.site import Guard
 from reconciler.web.webhooks import Followed, Hooks, webhook_router
 
 LAST_ACTIONS_S: Final = 10.0
@@ -80,6 +82,10 @@ class Manner:
     schedule: ScheduleSettings
     webhooks: Webhooks | None = None
     """None takes none in."""
+    access: FollowedAccess | None = None
+    """Who may use the gateway; None where only this machine reaches it."""
+    guards: tuple[Guard, ...] = ()
+    """What dashboard and API are behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +124,14 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
         watch.start_soon(_stop_on_signal, cast, watch.cancel_scope)
         async with anyio.create_task_group() as work:
             work.start_soon(serve, cast.app, listener, cast.stop)
-            work.start_soon(_follow_leader, stage, connected, cast.stop)
+            work.start_soon(_follow_leader, stage, connected, manner, cast.stop)
             await cast.worker.run()
             cast.stop.set()
         watch.cancel_scope.cancel()
 
 
 async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
-    await _remember(stage, connected)
+    await _remember(stage, connected, manner)
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
@@ -135,7 +141,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
         stage.routes,
         lambda: _readiness(stage, connected, stop),
         route_handlers=[
-            *web_handlers(view, connected.ports.clock),
+            *web_handlers(view, connected.ports.clock, guards=manner.guards),
             *_webhook_handlers(connected, manner, worker),
             *([metrics_handler(stage.registry)] if on_loopback else []),
         ],
@@ -151,7 +157,8 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
         return caller_note(stage.live.status(server))
 
     observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
-    return replace(manner.gateway, server_note=note, observers=observers)
+    settings = replace(manner.gateway, server_note=note, observers=observers)
+    return settings if manner.access is None else replace(settings, access=manner.access)
 
 
 def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[Router]:
@@ -186,21 +193,23 @@ def _readiness(stage: Stage, connected: Wired, stop: anyio.Event) -> Readiness:
     return Readiness(is_ready=stage.live.view().ready or stands_by, detail="the first pass is not done yet")
 
 
-async def _remember(stage: Stage, connected: Wired) -> None:
+async def _remember(stage: Stage, connected: Wired, manner: Manner) -> None:
     """Takes over what the store knows: from an earlier process, or from the one that leads."""
     statuses, latest = await connected.store.statuses(), await connected.store.latest_pass()
+    if manner.access is not None:
+        manner.access.remember(latest)
     stage.live.remember(latest, statuses)
     stage.book.remember(await connected.store.transitions(limit=MOST_TRANSITIONS))
     name = latest.fleet if latest is not None and latest.fleet else connected.fleet.name
     stage.keeper.remember(name, {status.server for status in statuses})
 
 
-async def _follow_leader(stage: Stage, connected: Wired, stop: anyio.Event) -> None:
+async def _follow_leader(stage: Stage, connected: Wired, manner: Manner, stop: anyio.Event) -> None:
     """Keeps routes and pages of a process that stands by in step with what the leader records."""
     while not await pause(stop, FOLLOW_S):
         if not _leads(connected):
             with suppress(Unavailable):
-                await _remember(stage, connected)
+                await _remember(stage, connected, manner)
 
 
 async def _stop_on_signal(cast: _Cast, scope: anyio.CancelScope) -> None:

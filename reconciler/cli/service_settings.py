@@ -12,13 +12,13 @@ LOOPBACK_HOSTS = ("localhost:*", "127.0.0.1:*", "[::1]:*")
 """Always served: commands and health checks on the same machine use them, and no other machine can."""
 
 
-def require_service(settings: Settings, *, host: str, insecure: bool) -> None:
+def require_service(settings: Settings, *, host: str) -> None:
     """Refuses to begin while something is missing.
 
     Raises:
         ExceptionGroup: of `EnvironmentFault`, one for each thing that is missing or wrong.
     """
-    faults = [*_missing(settings, host), *_unauthenticated(insecure=insecure)]
+    faults = list(_missing(settings, host))
     if faults:
         raise ExceptionGroup("catwalk serve cannot start", faults)
 
@@ -40,15 +40,6 @@ def _missing(settings: Settings, host: str) -> Iterator[EnvironmentFault]:
 
 def _fault(name: str, purpose: str, hint: str) -> EnvironmentFault:
     return EnvironmentFault("setting-missing", f"{name} is not set: {purpose}", hint=hint)
-
-
-def _unauthenticated(*, insecure: bool) -> Iterator[EnvironmentFault]:
-    if not insecure:
-        yield EnvironmentFault(
-            "no-authentication",
-            "this gateway cannot tell callers apart yet: whoever reaches it may use every server of the fleet",
-            hint="let only a private network or a proxy that signs people in reach it, and say so with --insecure",
-        )
 
 
 def service_gateway(settings: Settings, *, host: str, session_key: bytes) -> GatewaySettings:

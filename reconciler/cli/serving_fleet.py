@@ -15,6 +15,7 @@ import structlog
 
 from gateway.audit import AuditLog
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
+from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.keys import session_key
 from reconciler.cli.machines_doors import Address, fly_address
 from reconciler.cli.place import Endpoint, Place, make_state
@@ -24,8 +25,10 @@ from reconciler.cli.reporting import running_reporter
 from reconciler.cli.repository import github_repository, remote_source
 from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
 from reconciler.cli.serving import bind
+from reconciler.cli.sign_in import sign_in
 from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
+from reconciler.loop.progress import ProgressEvent, RevisionAccepted
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.settings import Settings
 from reconciler.web.webhooks import Followed
@@ -62,7 +65,7 @@ async def run_service(service: Service) -> None:
     """
     started = time.monotonic()
     settings, place = service.settings, service.place
-    require_service(settings, host=service.host, insecure=service.insecure)
+    require_service(settings, host=service.host)
     address = fly_address(settings)
     with bind(service.host, service.port) as listener:
         make_state(place)
@@ -71,7 +74,8 @@ async def run_service(service: Service) -> None:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(traces(os.environ))
             reporter = await opened.enter_async_context(running_reporter(place, settings))
-            stage = _stage(address, settings.public_url.rstrip("/") or local_url, started)
+            access = FollowedAccess(open_without_rules=service.insecure)
+            stage = _stage(address, settings.public_url.rstrip("/") or local_url, started, access)
             request = Request(
                 place=place,
                 settings=settings,
@@ -87,16 +91,16 @@ async def run_service(service: Service) -> None:
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
             audit = AuditLog(sys.stderr.buffer)
             opened.callback(audit.close)
-            await run_fleet(stage, connected, _manner(service, audit), listener)
+            await run_fleet(stage, connected, _manner(service, audit, access), listener)
     log.info("stopped")
 
 
-def _stage(address: Address, gateway_url: str, started: float) -> Stage:
+def _stage(address: Address, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
-    return set_stage(gateway_url, address.data_path, LogProgress(), watch)
+    return set_stage(gateway_url, address.data_path, access, ClosedNotice(access), LogProgress(), watch)
 
 
-def _manner(service: Service, audit: AuditLog) -> Manner:
+def _manner(service: Service, audit: AuditLog, access: FollowedAccess) -> Manner:
     key = session_key(service.place.state_dir)
     gateway = service_gateway(service.settings, host=service.host, session_key=key)
     return Manner(
@@ -108,7 +112,22 @@ def _manner(service: Service, audit: AuditLog) -> Manner:
             health_jitter_s=HEALTH_JITTER_S,
         ),
         webhooks=_webhooks(service.settings),
+        access=access,
+        guards=() if service.insecure else (sign_in(access),),
     )
+
+
+class ClosedNotice:
+    """Says once in the log that nobody is let in, which is safe and not what anybody wants."""
+
+    def __init__(self, access: FollowedAccess) -> None:
+        self._access = access
+
+    def on_event(self, event: ProgressEvent) -> None:
+        if isinstance(event, RevisionAccepted) and self._access.closed:
+            log.warning(
+                "gateway-closed", hint="name tokens in `gateway.auth` of the manifest, or start with --insecure"
+            )
 
 
 def _webhooks(settings: Settings) -> Webhooks | None:

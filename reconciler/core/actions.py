@@ -6,6 +6,7 @@ Every action carries its reason in words. The reason is for people and is never 
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.core.gateway_rules import GatewayRules
 from reconciler.core.problems import Problem
 from reconciler.core.types import DesiredMachine, OutcomeKind, Revision, ServerStatus, Trigger
 
@@ -230,6 +231,8 @@ class Pass:
     waiting: tuple[Deferred, ...] = ()
     """What of the plan still waited for something when the pass ended; later passes go on with it."""
     statuses: tuple[ServerStatus, ...] = ()
+    gateway: GatewayRules | None = None
+    """Who may use the servers, by the revision in force; none when no revision is."""
 
     @property
     def settled(self) -> bool:

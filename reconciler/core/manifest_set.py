@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from reconciler.core.gateway_rules import GatewayRules
 from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.types import ServerSpec
@@ -20,3 +21,5 @@ class ManifestSet:
     """The manifests, relative to the root of the source."""
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     """The strictest of what the manifests state."""
+    gateway: GatewayRules = field(default_factory=GatewayRules)
+    """Of all manifests together."""

@@ -65,4 +65,5 @@ class Draft:
             outcomes=self.all_outcomes,
             waiting=self.waiting,
             statuses=self.statuses,
+            gateway=accepted.manifests.gateway if accepted else None,
         )

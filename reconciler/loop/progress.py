@@ -5,13 +5,14 @@ core values, which cannot, and their texts are redacted before they get here. Li
 and must return at once; one that fails is logged and does not disturb the pass.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from reconciler.core.actions import Action, Outcome, Pass, Plan
+from reconciler.core.gateway_rules import GatewayRules
 from reconciler.core.problems import Problem
 from reconciler.core.types import Revision, ServerStatus, Trigger
 from reconciler.loop.faults import stack_of
@@ -32,6 +33,7 @@ class RevisionAccepted:
 
     revision: Revision
     warnings: tuple[Problem, ...] = ()
+    gateway: GatewayRules = field(default_factory=GatewayRules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

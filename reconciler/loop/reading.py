@@ -86,8 +86,11 @@ class Announcer:
     def announce(self, desired: Desired) -> None:
         in_force = desired.accepted.revision if desired.accepted else None
         if desired.accepted is not None and in_force != self._in_force:
-            warnings = desired.accepted.manifests.warnings
-            self._progress.on_event(RevisionAccepted(revision=desired.accepted.revision, warnings=warnings))
+            manifests = desired.accepted.manifests
+            event = RevisionAccepted(
+                revision=desired.accepted.revision, warnings=manifests.warnings, gateway=manifests.gateway
+            )
+            self._progress.on_event(event)
         self._in_force = in_force
         self._announce_refusal(desired, in_force)
         self._announce_warnings(desired)

@@ -14,6 +14,7 @@ from reconciler.core.problems import Location, Problem
 from reconciler.errors import InvalidManifests
 from reconciler.sources.layout import MANIFEST_NAME, is_manifest
 from reconciler.sources.manifest_dependencies import dependency_problems
+from reconciler.sources.manifest_gateway import gateway_problems, gateway_rules
 from reconciler.sources.manifest_policy import strictest_prune
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_specs import ReadServer, server_problems, server_spec, server_warnings
@@ -45,8 +46,9 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
     whole = not problems
     problems += _problems_together(manifests, servers)
     if whole:
-        # Servers of a file that could not be read would be missed here.
+        # Servers of a file that could not be read would be missed in these.
         problems += dependency_problems(servers)
+        problems += gateway_problems(manifests, [server.name for server in servers])
     if problems:
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
     return _fleet(manifests, servers)
@@ -61,6 +63,7 @@ def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[Rea
         warnings=tuple(warning for server in servers for warning in server_warnings(server)),
         files=tuple(document.file for document, _ in manifests),
         prune=strictest_prune([manifest for _, manifest in manifests]),
+        gateway=gateway_rules(manifests),
     )
 
 

@@ -27,7 +27,13 @@ def answer_problem(_request: AnyRequest, error: HTTPException | CatwalkError) ->
         code=answer.code,
         hint=answer.hint,
     )
-    return Response(body, status_code=answer.status, media_type=PROBLEM_MEDIA_TYPE, headers=answer_headers())
+    headers = {**answer_headers(), **_headers_of(error)}
+    return Response(body, status_code=answer.status, media_type=PROBLEM_MEDIA_TYPE, headers=headers)
+
+
+def _headers_of(error: HTTPException | CatwalkError) -> dict[str, str]:
+    """What an error wants to say in headers: how to sign in, for example."""
+    return dict(error.headers or {}) if isinstance(error, HTTPException) else {}
 
 
 class PageAnswers:
@@ -40,7 +46,9 @@ class PageAnswers:
 
     def __call__(self, request: AnyRequest, error: HTTPException | CatwalkError) -> Response[Any]:
         if "text/html" in request.headers.get("accept", "") or "*/*" in request.headers.get("accept", "*/*"):
-            return self._page(answer_to(error))
+            answer = self._page(answer_to(error))
+            answer.headers.update(_headers_of(error))
+            return answer
         return answer_problem(request, error)
 
     def _page(self, answer: Answer) -> Response[str]:

@@ -7,8 +7,10 @@ Terms follow the official MCP registry's `server.json` where both have one.
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from schemas.v1.gateway import Gateway
+from schemas.v1.part import Part
 from schemas.v1.terms import (
     Duration,
     Encrypted,
@@ -28,7 +30,7 @@ DEFAULT_REGION: Final = "iad"
 MOST_MACHINES: Final = 100
 
 LATER_KEYS: Final = frozenset(
-    {"git", "directory", "image", "remote", "transport", "files", "command", "access", "gateway", "probe"}
+    {"git", "directory", "image", "remote", "transport", "files", "command", "access", "probe"}
     | {"pinned", "signed_commits", "allow", "deny", "max_monthly_cost"}
 )
 """Keys of the design that this version knows and cannot act on; they are refused instead of ignored."""
@@ -42,13 +44,7 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-class _Part(BaseModel):
-    """What all parts share: nothing unknown, nothing converted silently, nothing changed later."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class FlySettings(_Part):
+class FlySettings(Part):
     """Where on Fly the fleet runs. `catwalk up` ignores it."""
 
     organization: Organization = Field(
@@ -65,7 +61,7 @@ class FlySettings(_Part):
     )
 
 
-class VirtualMachine(_Part):
+class VirtualMachine(Part):
     """The size of each machine of a server."""
 
     cpu_kind: Literal["shared", "performance"] = Field(
@@ -93,7 +89,7 @@ class VirtualMachine(_Part):
     )
 
 
-class Scale(_Part):
+class Scale(Part):
     """How many machines a server has, and what they do when nobody calls."""
 
     min: int = Field(
@@ -128,7 +124,7 @@ class Scale(_Part):
     )
 
 
-class Health(_Part):
+class Health(Part):
     """How a server proves that it is well."""
 
     interval: Duration = Field(
@@ -152,7 +148,7 @@ class Health(_Part):
     )
 
 
-class _Inheritable(_Part):
+class _Inheritable(Part):
     """The fields that `defaults` can give to every server."""
 
     env: dict[Variable, Text] = Field(
@@ -261,7 +257,7 @@ class Server(_Inheritable):
     )
 
 
-class Prune(_Part):
+class Prune(Part):
     """How many servers one change may remove without being asked. Above it nothing is removed until a person agrees."""
 
     max_percent: int = Field(
@@ -288,7 +284,7 @@ class Prune(_Part):
     )
 
 
-class Policy(_Part):
+class Policy(Part):
     """What the fleet's owners allow. With several manifests the strictest value counts, field by field."""
 
     prune: Prune = Field(
@@ -299,7 +295,7 @@ class Policy(_Part):
     )
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """One `catwalk.yaml`. All manifests of a repository together are the fleet."""
 
     model_config = ConfigDict(
@@ -335,6 +331,12 @@ class Manifest(_Part):
         title="Policy",
         description="What the fleet's owners allow.",
         examples=[{"prune": {"max_count": 5}}],
+    )
+    gateway: Gateway = Field(
+        default_factory=Gateway,
+        title="Gateway",
+        description="Who may use the servers through the gateway of `catwalk serve`.",
+        examples=[{"access": {"ci": {"github": ["get_*"]}}}],
     )
     servers: dict[Name, Server] = Field(
         title="Servers",

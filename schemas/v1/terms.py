@@ -16,6 +16,7 @@ LONGEST_APP_NAME: Final = 62
 """Characters of `{fleet}-{server}`: a Fly app is also a DNS label, which holds fewer than 64 (RFC 1035)."""
 
 NAME_PATTERN: Final = r"^[a-z](?:[a-z0-9-]*[a-z0-9])?$"
+SHA256_PATTERN: Final = "^[0-9a-f]{64}$"
 DURATION_PATTERN: Final = r"^[1-9][0-9]*(?:s|m|h)$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 REGION_PATTERN: Final = r"^[a-z]{3}$"
@@ -84,6 +85,16 @@ def _check_name(value: str) -> str:
         )
     if len(value) > LONGEST_APP_NAME:
         raise _refuse("bad-name", f"has {len(value)} characters; at most {LONGEST_APP_NAME} fit in an app name")
+    return value
+
+
+def _check_sha256(value: str) -> str:
+    if not re.fullmatch(SHA256_PATTERN, value):
+        raise _refuse(
+            "bad-hash",
+            "is no SHA-256: 64 hexadecimal digits in lower case",
+            "write the hash of the token, never the token: `printf %s TOKEN | sha256sum`",
+        )
     return value
 
 
@@ -190,6 +201,7 @@ Name = Annotated[
     AfterValidator(_check_name),
     WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": LONGEST_APP_NAME}),
 ]
+Sha256 = Annotated[str, AfterValidator(_check_sha256), WithJsonSchema({"type": "string", "pattern": SHA256_PATTERN})]
 Duration = Annotated[
     str, AfterValidator(_check_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
 ]

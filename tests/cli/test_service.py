@@ -26,9 +26,9 @@ COMPLETE = {"CATWALK_REPO_URL": GITHUB, "FLY_API_TOKEN": "fm2_x", "CATWALK_PUBLI
 KEY = b"k" * 32
 
 
-def faults(settings: Settings, *, host: str = "0.0.0.0", insecure: bool = True) -> list[str]:
+def faults(settings: Settings, *, host: str = "0.0.0.0") -> list[str]:
     with pytest.raises(ExceptionGroup) as caught:
-        require_service(settings, host=host, insecure=insecure)
+        require_service(settings, host=host)
     return [str(error) for error in caught.value.exceptions]
 
 
@@ -38,23 +38,18 @@ def test_everything_that_is_missing_is_told_at_once(
     monkeypatch.chdir(tmp_path)
     assert run(["serve"]) == 3
     told = capsys.readouterr().err
-    for name in ("CATWALK_REPO_URL", "FLY_API_TOKEN", "CATWALK_PUBLIC_URL", "--insecure"):
+    for name in ("CATWALK_REPO_URL", "FLY_API_TOKEN", "CATWALK_PUBLIC_URL"):
         assert name in told
     assert not list(tmp_path.iterdir()), "nothing is created for a service that cannot start"
 
 
 def test_a_complete_service_may_start() -> None:
-    require_service(read_settings(COMPLETE), host="0.0.0.0", insecure=True)
-
-
-def test_authentication_is_missed_even_when_all_settings_are_there() -> None:
-    [told] = faults(read_settings(COMPLETE), insecure=False)
-    assert "whoever reaches it" in told
+    require_service(read_settings(COMPLETE), host="0.0.0.0")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_loopback_no_public_address_is_needed(host: str) -> None:
-    require_service(read_settings({**COMPLETE, "CATWALK_PUBLIC_URL": ""}), host=host, insecure=True)
+    require_service(read_settings({**COMPLETE, "CATWALK_PUBLIC_URL": ""}), host=host)
 
 
 @pytest.mark.parametrize(

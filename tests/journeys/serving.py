@@ -68,8 +68,9 @@ def engine(state_dir: Path, *arguments: str) -> Iterator[EngineProcess]:
 class Service:
     """A running `catwalk serve`: its log lines as they come."""
 
-    def __init__(self, directory: Path, environment: dict[str, str], *arguments: str) -> None:
-        command = [sys.executable, "-m", "reconciler.cli", "serve", "--host", "127.0.0.1", "--port", "0", "--insecure"]
+    def __init__(self, directory: Path, environment: dict[str, str], *arguments: str, insecure: bool = True) -> None:
+        command = [sys.executable, "-m", "reconciler.cli", "serve", "--host", "127.0.0.1", "--port", "0"]
+        command += ["--insecure"] if insecure else []
         self.process = subprocess.Popen(
             [*command, "--poll", "0.5", *arguments],
             cwd=directory,
@@ -158,9 +159,9 @@ class Service:
 
 
 @contextmanager
-def service(directory: Path, environment: dict[str, str], *arguments: str) -> Iterator[Service]:
+def service(directory: Path, environment: dict[str, str], *arguments: str, insecure: bool = True) -> Iterator[Service]:
     """A service that is stopped in the end, whatever happens."""
-    running = Service(directory, environment, *arguments)
+    running = Service(directory, environment, *arguments, insecure=insecure)
     try:
         running.begin()
         yield running

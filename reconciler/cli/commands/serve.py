@@ -37,7 +37,11 @@ class Options(TypedDict):
     metavar="SECONDS",
     help="How often the repository is asked for a new commit.",
 )
-@click.option("--insecure", is_flag=True, help="Serve although whoever reaches the port may use every server.")
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="While no manifest names tokens, let everybody in, and show the dashboard to everybody.",
+)
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
 def command(*, debug: bool, **options: Unpack[Options]) -> None:
     """Follow a repository on a git host, run its fleet on Fly, and carry its MCP traffic.

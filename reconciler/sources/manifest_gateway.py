@@ -1,0 +1,80 @@
+"""The rules of the gateway out of those of all manifests, and what is wrong with them.
+
+A token that opens nothing and a rule for nobody are mistakes, not settings: they are told, because access that somebody
+believes to have given or taken away must be so.
+"""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from reconciler.core.gateway_rules import GatewayRules, TokenGrant
+from reconciler.core.problems import Problem
+from reconciler.sources.yaml_nodes import Document, Path
+from schemas.v1.manifest import Manifest
+
+Read = Sequence[tuple[Document, Manifest]]
+TOKENS: Path = ("gateway", "auth", "tokens")
+ACCESS: Path = ("gateway", "access")
+
+
+def gateway_rules(manifests: Read) -> GatewayRules:
+    """The rules of all manifests together. Access to one token may stand in several of them."""
+    tokens = {name: token.sha256 for _, manifest in manifests for name, token in manifest.gateway.auth.tokens.items()}
+    grants = (
+        TokenGrant(name=name, sha256=sha256, servers=_servers(manifests, name))
+        for name, sha256 in sorted(tokens.items())
+    )
+    return GatewayRules(tokens=tuple(grants))
+
+
+def _servers(manifests: Read, name: str) -> dict[str, tuple[str, ...]]:
+    servers: dict[str, tuple[str, ...]] = {}
+    for _, manifest in manifests:
+        for pattern, tools in manifest.gateway.access.get(name, {}).items():
+            servers.setdefault(pattern, tools)
+    return servers
+
+
+def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with the rules of a fleet whose manifests could all be read."""
+    yield from _repeated(manifests)
+    names = [name for _, manifest in manifests for name in manifest.gateway.auth.tokens]
+    granted = {name for _, manifest in manifests for name in manifest.gateway.access}
+    for document, manifest in manifests:
+        for name in manifest.gateway.auth.tokens:
+            if name not in granted:
+                message = f"the token `{name}` opens nothing"
+                yield _problem(document, (*TOKENS, name), "token-without-access", message, f"add `access: {name}: …`")
+        for name, patterns in manifest.gateway.access.items():
+            path = (*ACCESS, name)
+            if name not in names:
+                yield _unknown(document, path, "unknown-token", f"no token is called `{name}`", _near(name, names))
+            for pattern in patterns:
+                if not any(fnmatchcase(server, pattern) for server in servers):
+                    message = f"no server fits `{pattern}`"
+                    yield _unknown(document, (*path, pattern), "unknown-server", message, _near(pattern, servers))
+
+
+def _repeated(manifests: Read) -> Iterator[Problem]:
+    first: dict[str, Document] = {}
+    for document, manifest in manifests:
+        for name in manifest.gateway.auth.tokens:
+            path = (*TOKENS, name)
+            other = first.setdefault(name, document)
+            if other is not document:
+                message = f"the token `{name}` is declared here and at {other.key_place(path)}"
+                yield _problem(document, path, "duplicate-token", message, "rename or remove one of the two")
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else ""
+
+
+def _unknown(document: Document, path: Path, code: str, message: str, near: str) -> Problem:
+    return _problem(document, path, code, message, near or "declare it, or remove the rule")
+
+
+def _problem(document: Document, path: Path, code: str, message: str, hint: str) -> Problem:
+    return Problem(code=code, message=message, hint=hint, location=document.key_place(path))
