@@ -15,6 +15,7 @@ from reconciler.sops.age import CannotUnwrapError
 from reconciler.sops.ciphertext import DATA_KEY_BYTES, DataKey
 from reconciler.sops.errors import KeyMismatch, KeyUnreadable, NoKeyConfigured, Tampered, UnsupportedSops
 from reconciler.sops.identities import KEY_FILE_VARIABLE, KEY_VARIABLE, Identities
+from reconciler.sops.limits import MAXIMUM_SERVICE_CALLS
 from reconciler.sops.metadata import KeyGroup, KeyService, Metadata, Recipient, WrappedKey
 from reconciler.sops.services.port import (
     DamagedKeyError,
@@ -77,6 +78,9 @@ class _Opener:
         self._identities = identities
         self.damaged: list[str] = []
         self.failures: list[CatwalkError] = []
+        self._calls = 0
+        self._silent: set[KeyService] = set()
+        """Services that did not answer: they are not asked again about this file."""
 
     def open(self, group: KeyGroup) -> bytes | None:
         ours = set(self._identities.recipients)
@@ -96,6 +100,9 @@ class _Opener:
         return None
 
     def _ask(self, service: DataKeyService, key: WrappedKey) -> bytes | None:
+        if service.kind in self._silent or self._calls >= MAXIMUM_SERVICE_CALLS:
+            return None
+        self._calls += 1
         try:
             return service.unwrap(key)
         except NotForUsError:
@@ -105,6 +112,8 @@ class _Opener:
             return None
         except (KeyServiceUnavailable, KeyServiceDenied, KeyServiceNotAllowed, KeyUnreadable) as error:
             self.failures.append(error)
+            if isinstance(error, KeyServiceUnavailable):
+                self._silent.add(service.kind)
             return None
 
 

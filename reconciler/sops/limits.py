@@ -18,6 +18,8 @@ MAXIMUM_ALIASES: Final = 1_000
 MAXIMUM_RECIPIENTS: Final = 200
 """Over all key groups; every one may cost an asymmetric operation for every identity."""
 MAXIMUM_KEY_GROUPS: Final = 32
+MAXIMUM_SERVICE_CALLS: Final = 60
+"""For one file, over all key services: each call may start a program or cross a network."""
 MAXIMUM_WRAPPED_KEY_CHARACTERS: Final = 64 * 1024
 MAXIMUM_PATTERN_CHARACTERS: Final = 1_000
 MAXIMUM_PATTERN_BYTES_OF_MEMORY: Final = 2 * 1024 * 1024

@@ -86,20 +86,20 @@ def _encrypted(kms, arn, **options: object):
 
 
 def test_a_data_key_comes_back(kms, arn):
-    assert aws_kms({}).unwrap(_wrapped(arn, _encrypted(kms, arn))) == SECRET
+    assert aws_kms(os.environ).unwrap(_wrapped(arn, _encrypted(kms, arn))) == SECRET
 
 
 def test_the_encryption_context_of_the_file_is_used(kms, arn):
     context = {"fleet": "acme", "server": "github"}
     blob = _encrypted(kms, arn, EncryptionContext=context)
-    assert aws_kms({}).unwrap(_wrapped(arn, blob, context=context)) == SECRET
+    assert aws_kms(os.environ).unwrap(_wrapped(arn, blob, context=context)) == SECRET
     with pytest.raises(DamagedKeyError):
-        aws_kms({}).unwrap(_wrapped(arn, blob, context={"fleet": "other"}))
+        aws_kms(os.environ).unwrap(_wrapped(arn, blob, context={"fleet": "other"}))
 
 
 def test_the_role_that_a_file_names_is_taken(kms, arn):
     role = "arn:aws:iam::123456789012:role/secrets"
-    assert aws_kms({}).unwrap(_wrapped(arn, _encrypted(kms, arn), role=role)) == SECRET
+    assert aws_kms(os.environ).unwrap(_wrapped(arn, _encrypted(kms, arn), role=role)) == SECRET
 
 
 def test_the_web_identity_of_a_machine_is_enough(kms, arn, monkeypatch, tmp_path):
@@ -110,33 +110,41 @@ def test_the_web_identity_of_a_machine_is_enough(kms, arn, monkeypatch, tmp_path
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/machine")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
-    assert aws_kms({}).unwrap(_wrapped(arn, blob)) == SECRET
+    assert aws_kms(os.environ).unwrap(_wrapped(arn, blob)) == SECRET
 
 
 def test_an_unknown_key_is_not_for_us(kms, arn):
     with pytest.raises(NotForUsError):
-        aws_kms({}).unwrap(_wrapped(UNKNOWN, _encrypted(kms, arn)))
+        aws_kms(os.environ).unwrap(_wrapped(UNKNOWN, _encrypted(kms, arn)))
 
 
 @pytest.mark.parametrize("enc", [b"", b"noise", "***"], ids=["empty", "noise", "no base64"])
 def test_a_changed_ciphertext_is_damaged(kms, arn, enc):
     with pytest.raises(DamagedKeyError):
-        aws_kms({}).unwrap(_wrapped(arn, enc))
+        aws_kms(os.environ).unwrap(_wrapped(arn, enc))
 
 
 def test_no_credentials_are_a_denial_with_a_hint(kms, arn, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     with pytest.raises(KeyServiceDenied) as refusal:
-        aws_kms({}).unwrap(_wrapped(arn, b"x"))
+        aws_kms(os.environ).unwrap(_wrapped(arn, b"x"))
     assert "AWS_ROLE_ARN" in refusal.value.problem.hint
 
 
 def test_no_connection_is_unavailable(kms, arn, monkeypatch, assert_shows_nothing):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(KeyServiceUnavailable) as refusal:
-        aws_kms({}).unwrap(_wrapped(arn, b"x"))
+        aws_kms(os.environ).unwrap(_wrapped(arn, b"x"))
     assert_shows_nothing(refusal.value, "testing-secret-key")
+
+
+def test_without_a_word_about_aws_there_is_no_such_service(tmp_path):
+    assert aws_kms({"HOME": str(tmp_path)}) is None
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text("", encoding="utf-8")
+    assert aws_kms({"HOME": str(tmp_path)}) is not None
+    assert aws_kms({"AWS_ROLE_ARN": "x"}) is not None
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_a_role_that_is_none_is_not_asked():
 
 
 def test_an_arn_that_is_not_listed_is_not_asked():
-    listed = aws_kms({"SOPS_KMS_ALLOWLIST": "arn:aws:kms:*:999999999999:key/*"})
+    listed = aws_kms({"AWS_REGION": "x", "SOPS_KMS_ALLOWLIST": "arn:aws:kms:*:999999999999:key/*"})
     with pytest.raises(KeyServiceNotAllowed, match="123456789012") as refusal:
         listed.unwrap(_wrapped(UNKNOWN, b"x"))
     assert "SOPS_KMS_ALLOWLIST" in refusal.value.problem.hint
@@ -175,8 +183,8 @@ def _sealed(encrypt, arn, blob):
 
 def test_a_file_held_by_kms_alone_opens(kms, arn, encrypt):
     sealed = _sealed(encrypt, arn, _encrypted(kms, arn, EncryptionContext={"fleet": "acme"}))
-    opened = decrypt(sealed, Identities(services=(aws_kms({}),)), file="s.yaml")
+    opened = decrypt(sealed, Identities(services=(aws_kms(os.environ),)), file="s.yaml")
     assert [leaf.plaintext for leaf in opened.leaves()] == [b"x"]
     changed = sealed.replace(b"fleet: acme", b"fleet: other")
     with pytest.raises(Tampered):
-        decrypt(changed, Identities(services=(aws_kms({}),)), file="s.yaml")
+        decrypt(changed, Identities(services=(aws_kms(os.environ),)), file="s.yaml")

@@ -53,6 +53,10 @@ FRAGMENTS = st.sampled_from(
 TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=25).map("".join), st.text(max_size=80))
 
 
+def _is_one_of_ours(error):
+    assert error.problem.code.startswith("sops-")
+
+
 def _sound(node, length):
     assert 0 <= node.position.start <= node.position.end <= length or node.position == Position()
     assert node.position.line >= 1
@@ -90,7 +94,7 @@ def test_whatever_is_given_is_opened_or_refused_with_a_problem(keys, data):
         try:
             decrypt_document(data, format=chosen, identities=keys.identities, file="s")
         except CatwalkError as error:
-            assert error.problem.code.startswith("sops-")
+            _is_one_of_ours(error)
 
 
 FIELDS = st.sampled_from(
@@ -121,7 +125,7 @@ def test_metadata_of_any_shape_is_read_or_refused(fields):
     try:
         read_metadata(documents[0], "s.json")
     except CatwalkError as error:
-        assert error.problem.code.startswith("sops-")
+        _is_one_of_ours(error)
 
 
 NAMES = st.lists(

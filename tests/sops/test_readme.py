@@ -15,16 +15,19 @@ def _blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_example_runs(encrypt, keys):
+def test_the_example_runs(encrypt, keys, writer):
     text = encrypt(
         "servers:\n  github:\n    secrets:\n      GITHUB_PERSONAL_ACCESS_TOKEN: tok\n",
         rule=(RuleKind.ENCRYPTED_REGEX, "^secrets$"),
         mac_only_encrypted=True,
     )
-    names = {"text": text, "environment": {"SOPS_AGE_KEY": keys.secret}}
+    dotenv = writer.encrypt_dotenv({"TOKEN": "tok"}, writer.Options(recipients=[keys.recipient])).encode()
+    names = {"text": text, "dotenv": dotenv, "environment": {"SOPS_AGE_KEY": keys.secret}}
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["header"] == "Bearer tok"
+    assert names["rows"] == [(0, ("TOKEN",), "str", b"tok")]
+    assert names["lines"] == b"TOKEN=tok\n"
 
 
 def test_the_yaml_examples_are_yaml():

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, NoReturn, Protocol, cast
 
 from reconciler.sops.metadata import KeyService, WrappedKey
@@ -21,6 +22,8 @@ ALLOW_LIST_VARIABLE: Final = "SOPS_KMS_ALLOWLIST"
 _NAME: Final = "AWS KMS"
 _ARN: Final = re.compile(r"arn:aws[a-z-]{0,20}:kms:([a-z0-9-]{1,30}):[0-9]{12}:(?:key|alias)/[A-Za-z0-9/_-]{1,256}")
 _ROLE: Final = re.compile(r"arn:aws[a-z-]{0,20}:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}")
+_VARIABLES: Final = "AWS_"
+_FOLDER: Final = ".aws"
 _SESSION_NAME: Final = "catwalk-sops"
 _NOT_OURS: Final = frozenset({"NotFoundException", "IncorrectKeyException"})
 _DAMAGED: Final = frozenset({"InvalidCiphertextException", "ValidationException"})
@@ -103,10 +106,15 @@ class AwsKms:
 
 
 def aws_kms(environment: Mapping[str, str]) -> AwsKms | None:
-    """Configured where boto3 is installed; `None` without."""
-    if importlib.util.find_spec("boto3") is None:
+    """Configured where boto3 is installed and anything speaks of AWS: a variable, or a folder; `None` without."""
+    mentioned = any(name.startswith(_VARIABLES) and environment[name] for name in environment)
+    if importlib.util.find_spec("boto3") is None or not (mentioned or _has_folder(environment.get("HOME", ""))):
         return None
     return AwsKms(allow_list.patterns(environment, ALLOW_LIST_VARIABLE, "*"))
+
+
+def _has_folder(home: str) -> bool:
+    return bool(home) and any((Path(home) / _FOLDER / name).is_file() for name in ("config", "credentials"))
 
 
 def _decrypted(session: _Session, key: WrappedKey, arn: str, region: str) -> bytes:
