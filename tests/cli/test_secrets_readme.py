@@ -43,6 +43,7 @@ def shell(script: str, directory: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.timeout(180)
 def test_every_command_of_the_page_runs(repository: Path) -> None:
     printed = "".join(shell(block, repository) for block in blocks("sh"))
     assert "the token\n" in printed
@@ -50,6 +51,39 @@ def test_every_command_of_the_page_runs(repository: Path) -> None:
     assert "github/GITHUB_PERSONAL_ACCESS_TOKEN" in printed
     assert shell("git status --porcelain --ignored .env", repository) == "!! .env\n"
     assert "the token" not in shell("git log -p", repository)
+
+
+@pytest.mark.timeout(180)  # Each command of the page is a process of its own.
+def test_git_merges_two_branches_with_the_driver_of_the_page(repository: Path) -> None:
+    first, *_, merging = blocks("sh")
+    shell(first, repository)
+    shell(merging, repository)
+    setting = "printf '%s' {value} | catwalk secrets set github {name} --inline"
+    shell(f"{setting.format(value='one', name='A')} && git add -A && git commit -q -m A", repository)
+    shell(f"git checkout -q -b side && {setting.format(value='theirs', name='B')} && git commit -q -a -m B", repository)
+    shell(f"git checkout -q main && {setting.format(value='ours', name='C')} && git commit -q -a -m C", repository)
+    shell("git merge -q --no-edit side", repository)
+    shown = "".join(shell(f"catwalk secrets show github {name} --reveal", repository) for name in "ABC")
+    assert shown == "one\ntheirs\nours\n"
+    assert "0 findings" in shell("catwalk secrets lint", repository)
+
+
+@pytest.mark.timeout(180)
+def test_a_conflict_of_two_branches_stays_one_and_shows_no_plaintext(repository: Path) -> None:
+    first, *_, merging = blocks("sh")
+    shell(first, repository)
+    shell(merging, repository)
+    setting = "printf '%s' {value} | catwalk secrets set github A --inline && git add -A && git commit -q -m A"
+    shell(setting.format(value="common"), repository)
+    shell(f"git checkout -q -b side && {setting.format(value='canary-theirs')}", repository)
+    shell(f"git checkout -q main && {setting.format(value='canary-ours')}", repository)
+    assert "servers.github.secrets.A" in shell("! git merge --no-edit side 2>&1", repository)
+    text = (repository / "catwalk.yaml").read_text(encoding="utf-8")
+    assert "<<<<<<< ours" in text
+    assert "canary" not in text
+    assert "UU catwalk.yaml" in shell("git status --porcelain", repository)
+    assert "sops-merge-conflict" in shell("! catwalk secrets lint", repository)
+    shell("git checkout -q --ours catwalk.yaml && catwalk secrets show github A --reveal", repository)
 
 
 def test_every_code_of_an_error_is_explained() -> None:
