@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Final
 
@@ -19,7 +19,7 @@ from tests.simulation.run import Result, silence, simulate
 
 HASH_SEED: Final = "PYTHONHASHSEED"
 """The order of a set of texts follows from it; without it a seed would not say everything."""
-CHUNK: Final = 20
+CHUNK: Final = 5
 PROGRESS: Final = 500
 
 
@@ -43,6 +43,7 @@ def main() -> int:
     began_s = time.monotonic()
     with ProcessPoolExecutor(wanted.jobs) as jobs:
         code = _report(jobs.map(one, seeds, chunksize=min(CHUNK, max(1, len(seeds) // wanted.jobs))))
+        jobs.shutdown(wait=False, cancel_futures=True)
     print(f"{time.monotonic() - began_s:.0f} s")
     return code
 
@@ -59,9 +60,17 @@ def one(seed: int, *, trace: bool = False) -> Result:
         return Result(seed=seed, violations=(words,), passes=0, kills=0, faults=0, simulated_s=0)
 
 
+def _until_told(results: Iterable[Result]) -> Iterator[Result]:
+    """The results, until somebody ends the program: what was done until then counts."""
+    try:
+        yield from results
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+
+
 def _report(results: Iterable[Result]) -> int:
     runs, violated, passes, kills, faults, simulated_s = 0, 0, 0, 0, 0, 0.0
-    for result in results:
+    for result in _until_told(results):
         runs, passes, kills = runs + 1, passes + result.passes, kills + result.kills
         faults, simulated_s = faults + result.faults, simulated_s + result.simulated_s
         if runs % PROGRESS == 0:
