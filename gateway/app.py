@@ -71,12 +71,16 @@ def create_app(
     """
     relay = Relay(settings.relay)
 
+    endpoint = ServerEndpoint(settings, routes, relay)
+    edge = endpoint.edge()
+
     @asynccontextmanager
     async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await relay.aclose()
+        async with edge.dialling.running():
+            try:
+                yield
+            finally:
+                await relay.aclose()
 
     guarded = Router(path="/", route_handlers=route_handlers, middleware=[HostGuard(Admission(settings))])
     app = Gateway(
@@ -87,8 +91,8 @@ def create_app(
         openapi_config=None,
         logging_config=None,
     )
-    app.endpoint = ServerEndpoint(settings, routes, relay)
-    app.http_protocol = edge_protocol(app.endpoint.edge())
+    app.endpoint = endpoint
+    app.http_protocol = edge_protocol(edge)
     return app
 
 

@@ -159,6 +159,10 @@ class EdgeCall:
         if self._is_open:
             self._close()
 
+    def withdraw(self) -> None:
+        """Somebody else makes this call."""
+        self._is_open = False
+
     def end_stream(self) -> None:
         """End an event stream between two events, as a server does that goes away: the client will ask again."""
         if self._is_open and self.is_stream:

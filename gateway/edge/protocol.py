@@ -23,7 +23,7 @@ from gateway.edge.writing import encode_head, encode_headers
 from gateway.observation import EndedCall, Event
 from gateway.policy import is_decided
 from gateway.problems import Answer
-from gateway.relay import Exchange
+from gateway.relay import Exchange, RelayFault
 from gateway.relay.known import HEAD_END
 
 _OWN_PATHS = b" /servers/"
@@ -124,7 +124,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return False
         call = EdgeCall(plan, asked, self, Given(self.shared, request, self.loop.time))
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
-        if exchange is None:
+        if exchange is None and not self._dial(plan, call, request):
             return False
         self._call, self._exchange = call, exchange
         if self._body_timer is not None:
@@ -132,6 +132,29 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         return True
+
+    def _dial(self, plan: Plan, call: EdgeCall, request: bytes) -> bool:
+        """A stream stays for hours: for one of them a connection of its own is made here, because ASGI would hold three
+        times the memory. Every other call makes its first connection by ASGI.
+        """
+        if plan.forward.method != "GET":
+            return False
+
+        async def connect() -> None:
+            try:
+                exchange = await self.shared.relay.open(plan.address, plan.opening, call, chunked=False)
+            except RelayFault:
+                if self._call is call:
+                    call.withdraw()
+                    self.call_given_up(request)
+                return
+            if self._call is call:
+                self._exchange = exchange
+                exchange.complete_request()
+            else:
+                exchange.abort()
+
+        return self.shared.dialling.start(connect)
 
     def _answer_from_memory(self, plan: Plan, answer: Answer) -> None:
         head = ClientResponseHead(status=answer.status, headers=list(answer.headers))

@@ -173,6 +173,38 @@ async def test_events_pass_as_they_come():
             assert await reader.readuntil(b"0\r\n\r\n") == b"9\r\ndata: 2\n\n\r\n0\r\n\r\n"
 
 
+async def test_a_stream_makes_a_connection_of_its_own_below_asgi(by_asgi):
+    left = asyncio.Event()
+
+    async def upstream(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": b": hello\n\n", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left.set()
+
+    async with serve(upstream) as port, gateway_to(port) as gateway:
+        with anyio.fail_after(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(b"GET /servers/time/mcp HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await reader.readuntil(b": hello\n\n\r\n")
+            writer.close()
+            await left.wait()
+    assert by_asgi == []
+
+
+async def test_a_stream_to_nobody_is_answered_by_asgi(by_asgi, unused_port):
+    async with gateway_to(unused_port) as gateway:
+        with anyio.fail_after(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+            writer.write(b"GET /servers/time/mcp HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            head, body = await answer_of(reader)
+            writer.close()
+    assert head.startswith(b"HTTP/1.1 502 ")
+    assert b"upstream-unreachable" in body
+    assert by_asgi == ["GET"]
+
+
 async def silent_after_warming(reader, writer):
     await read_request(reader)
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")

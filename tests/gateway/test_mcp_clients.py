@@ -188,6 +188,8 @@ async def test_a_user_of_the_official_client_reads_why_a_server_cannot_be_reache
                 await client.call_tool("add", {"a": 1, "b": 1})
 
 
+@pytest.mark.usefixtures("data_path")
+@pytest.mark.parametrize("data_path", ["asgi"], indirect=True)
 async def test_no_watcher_is_left_behind_when_a_client_has_closed():
     def watchers() -> list[str]:
         return [repr(task) for task in asyncio.all_tasks() if "_abort_when_left" in repr(task.get_coro())]
