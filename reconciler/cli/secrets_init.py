@@ -141,11 +141,11 @@ def _remembered(directory: Path, key_file: Path) -> list[str]:
 
 def _line_added(path: Path, line: str) -> Path | None:
     before = read_file(path)
-    lines = (before or b"").decode("utf-8", "surrogateescape").splitlines()
-    if line in lines:
+    written = before or b""
+    if line.encode() in written.splitlines():
         return None
-    content = "".join(f"{each}\n" for each in [*lines, line]).encode("utf-8", "surrogateescape")
-    replace_file(path, content, lambda _: None, before=before)
+    gap = b"\n" if written and not written.endswith(b"\n") else b""
+    replace_file(path, written + gap + line.encode() + b"\n", lambda _: None, before=before)
     return path
 
 

@@ -46,9 +46,11 @@ class Shell:
         self.printed = ""
         self.out = ""
 
-    def __call__(self, *arguments: str | Path, stdin: bytes | str = b"", code: int = 0) -> str:
+    def __call__(self, *arguments: str | Path, stdin: bytes | str = b"", code: int = 0, terminal: bool = False) -> str:
         content = stdin.encode() if isinstance(stdin, str) else stdin
-        self._monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content), encoding="utf-8"))
+        keyboard = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+        keyboard.isatty = lambda: terminal
+        self._monkeypatch.setattr("sys.stdin", keyboard)
         found = run(["secrets", *map(str, arguments)])
         captured = self._capsys.readouterr()
         self.printed += captured.out + captured.err
@@ -123,7 +125,32 @@ def test_a_key_file_is_never_overwritten(fleet: Path, secrets: Shell, tmp_path: 
     assert target.read_text(encoding="utf-8") == "mine"
 
 
+def test_what_stands_in_env_and_gitignore_stays(fleet: Path, secrets: Shell) -> None:
+    (fleet / ".env").write_bytes(b"A=1\r\nB=2")
+    (fleet / ".gitignore").write_bytes(b"x\n")
+    secrets("init", fleet)
+    assert (fleet / ".env").read_bytes().startswith(b"A=1\r\nB=2\nSOPS_AGE_KEY_FILE=")
+    assert (fleet / ".gitignore").read_bytes() == b"x\n.env\n"
+
+
 # set
+
+
+def test_in_a_terminal_the_value_is_asked_for_twice_and_not_shown(
+    ready: Path, secrets: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def typed(prompt: str) -> str:
+        asked.append(prompt)
+        return f"{CANARY}-typed"
+
+    monkeypatch.setattr("click.termui.hidden_prompt_func", typed)
+    secrets("set", "time", "X", "-C", ready, terminal=True)
+    assert len(asked) == 2
+    assert CANARY not in secrets.printed
+    secrets("show", "time", "X", "-C", ready, "--reveal")
+    assert secrets.out == f"{CANARY}-typed\n"
 
 
 def test_set_writes_a_bound_file_and_declares_the_name(ready: Path, secrets: Shell) -> None:

@@ -1,6 +1,7 @@
 """Files that the product writes, read by its reader; edits that touch nothing else; failures that leave nothing."""
 
 import difflib
+import errno
 import importlib.util
 import json
 import stat
@@ -450,6 +451,21 @@ def test_a_file_that_somebody_else_changed_is_left_alone(tmp_path):
     with pytest.raises(ChangedMeanwhile):
         _replace(path, b"new", before=b"old")
     assert path.read_bytes() == b"theirs"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["fsync", "fchmod"])
+def test_a_disk_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, step):
+    path = tmp_path / "s.yaml"
+    path.write_bytes(b"old")
+
+    def full(*_: object):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"reconciler.sops.writing.disk.os.{step}", full)
+    with pytest.raises(NotWritten, match="No space left"):
+        _replace(path, b"new", before=b"old")
+    assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -146,6 +146,17 @@ def test_who_was_shut_out_by_one_side_is_shut_out(base, change, merged, keys, ot
         decrypt(result.content, other_keys.identities, file="s.yaml")
 
 
+def test_files_with_key_groups_are_merged_as_long_as_their_recipients_stay(encrypt, keys, other_keys, merged):
+    both = type(keys.identities)(keys=keys.identities.keys + other_keys.identities.keys)
+    start = encrypt("a: x\nb: y\n", groups=[[keys.recipient], [other_keys.recipient]])
+    opened = open_to_edit(start, both, file="s.yaml")
+    ours = opened.with_value(("a",), SecretValue("1")).sealed(LATER)
+    theirs = opened.with_value(("b",), SecretValue("2")).sealed(LATER)
+    versions = Versions(base=start, ours=ours, theirs=theirs)
+    result = merge(versions, both, file="s.yaml", last_modified=LATER)
+    assert [leaf.plaintext for leaf in decrypt(result.content, both, file="s.yaml").leaves()] == [b"1", b"2"]
+
+
 def test_a_new_data_key_on_one_side_does_not_hurt(base, change, merged, keys):
     theirs = open_to_edit(base, keys.identities, file="s.yaml").rotated((keys.recipient,)).sealed(LATER)
     result = merged(base, change({"A": "1"}), theirs)

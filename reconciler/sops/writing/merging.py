@@ -127,7 +127,7 @@ class _Merge:
         if gone & set(ours):
             return merged.rotated(wanted)
         for name in wanted:
-            merged = merged.with_recipient(name)
+            merged = merged if name in ours else merged.with_recipient(name)
         return merged
 
     def _states(self, place: Place) -> tuple[Value | None, Value | None, Value | None]:
