@@ -72,5 +72,5 @@ class FollowedAccess:
         if not rules.tokens and self._open_without_rules:
             return OpenAccess()
         return TokenAccess(
-            [TokenRule(name=token.name, sha256=token.sha256, servers=token.servers) for token in rules.tokens]
+            [TokenRule(name=token.name, sha256=token.sha256, servers=dict(token.servers)) for token in rules.tokens]
         )

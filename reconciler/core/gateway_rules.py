@@ -1,6 +1,5 @@
 """Who may use which servers through the gateway, as the manifests state it. Hashes only: a token is nowhere."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -12,8 +11,9 @@ class TokenGrant:
     """Whose it is, for the audit log."""
     sha256: str
     """Of the token, in lower-case hexadecimal."""
-    servers: Mapping[str, tuple[str, ...]]
-    """Patterns of tools by pattern of servers, in the order of the manifest: the first that fits counts."""
+    servers: tuple[tuple[str, tuple[str, ...]], ...]
+    """Patterns of servers, each with its patterns of tools, in the order of the manifest: the first that fits counts.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

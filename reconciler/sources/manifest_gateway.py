@@ -28,12 +28,12 @@ def gateway_rules(manifests: Read) -> GatewayRules:
     return GatewayRules(tokens=tuple(grants))
 
 
-def _servers(manifests: Read, name: str) -> dict[str, tuple[str, ...]]:
+def _servers(manifests: Read, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     servers: dict[str, tuple[str, ...]] = {}
     for _, manifest in manifests:
         for pattern, tools in manifest.gateway.access.get(name, {}).items():
             servers.setdefault(pattern, tools)
-    return servers
+    return tuple(servers.items())
 
 
 def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Problem]:

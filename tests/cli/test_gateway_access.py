@@ -23,7 +23,7 @@ RULES = GatewayRules(
         TokenGrant(
             name="ci",
             sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
-            servers={"github": ("get_*",), "wiki-*": ("*",)},
+            servers=(("github", ("get_*",)), ("wiki-*", ("*",))),
         ),
     )
 )

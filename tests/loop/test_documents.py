@@ -19,6 +19,7 @@ from reconciler.core.actions import (
     Stop,
     Update,
 )
+from reconciler.core.gateway_rules import GatewayRules, TokenGrant
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import Revision, ServerStatus
 from reconciler.errors import InternalFault
@@ -46,6 +47,11 @@ def test_statuses_and_outcomes_are_read_back_as_they_were(value):
 @given(value=st.from_type(Pass))
 def test_a_pass_is_read_back_as_it_was(value):
     assert from_document(Pass, to_document(value)) == value
+
+
+def test_a_pattern_that_looks_like_our_own_mark_is_kept():
+    rules = GatewayRules(tokens=(TokenGrant(name="ci", sha256="a" * 64, servers=(("$", ("Popen",)),)),))
+    assert from_document(GatewayRules, to_document(rules)) == rules
 
 
 def test_a_secret_cannot_be_written():
