@@ -18,7 +18,7 @@ from reconciler.core.problems import Problem
 from reconciler.sops.identities import Identities
 
 
-@click.command("lint")
+@click.command("lint", short_help="What is wrong, without a key.")
 @DIRECTORY
 @AS_JSON
 @debug
@@ -38,7 +38,7 @@ def lint_command(*, directory: Path, as_json: bool) -> int:
     return NO if problems else 0
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Which key opens what, and why not.")
 @DIRECTORY
 @AS_JSON
 @debug

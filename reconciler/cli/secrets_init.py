@@ -55,7 +55,7 @@ class _Key:
     file: Path | None = None
 
 
-@click.command("init")
+@click.command("init", short_help="Make a key and the rules.")
 @DIRECTORY
 @click.option(
     "--key-file",

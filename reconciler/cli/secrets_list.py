@@ -40,7 +40,7 @@ class Listed:
         }
 
 
-@click.command("list")
+@click.command("list", short_help="Names, files, recipients and times.")
 @DIRECTORY
 @AS_JSON
 @debug

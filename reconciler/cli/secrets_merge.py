@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -14,26 +15,28 @@ from reconciler.sops.files import is_encrypted
 from reconciler.sops.writing.disk import read_file, replace_file
 from reconciler.sops.writing.merging import Merged, Versions, conflicting, merge
 
-_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+_HELP: Final = """\
+Merge BASE and THEIRS into OURS by what they decrypt to; PATH names the file. Git calls it.
+
+\b
+git config merge.catwalk-secrets.driver 'catwalk secrets merge %O %A %B %P'
+echo '*.sops.yaml merge=catwalk-secrets' >> .gitattributes
+echo 'catwalk.yaml merge=catwalk-secrets' >> .gitattributes
+
+Needs a key. What both sides changed differently stays a conflict, in ciphertext; exits with 1 then. There is no --json:
+git reads the exit code alone.
+"""
+_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-@click.command("merge")
+@click.command("merge", help=_HELP, short_help="The merge driver for git.")
 @click.argument("base", type=_FILE)
 @click.argument("ours", type=_FILE)
 @click.argument("theirs", type=_FILE)
 @click.argument("path")
 @debug
 def merge_command(*, base: Path, ours: Path, theirs: Path, path: str) -> int:
-    r"""Merge BASE and THEIRS into OURS by what they decrypt to; PATH names the file. Git calls it.
-
-    \b
-    git config merge.catwalk-secrets.driver 'catwalk secrets merge %O %A %B %P'
-    echo '*.sops.yaml merge=catwalk-secrets' >> .gitattributes
-    echo 'catwalk.yaml merge=catwalk-secrets' >> .gitattributes
-
-    Needs a key. What both sides changed differently stays a conflict, in ciphertext; exits with 1 then. There is no
-    --json: git reads the exit code alone.
-    """
+    """Called by git; its exit code is all that git reads."""
     found = Versions(base=_content(base), ours=_content(ours), theirs=_content(theirs))
     try:
         merged = _merged(found, path)

@@ -40,7 +40,7 @@ class _Changed:
     """Every secret in a changed file: `server/NAME`, or its place in the manifest."""
 
 
-@click.command("rotate")
+@click.command("rotate", short_help="New data keys for all files.")
 @DIRECTORY
 @AS_JSON
 @debug

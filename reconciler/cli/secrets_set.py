@@ -74,7 +74,7 @@ class _Change:
     written: Written
 
 
-@click.command("set")
+@click.command("set", short_help="Set one secret.")
 @click.argument("server")
 @click.argument("name")
 @click.argument("extra", nargs=-1, metavar="")

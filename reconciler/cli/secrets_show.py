@@ -23,7 +23,7 @@ from reconciler.sops.writing.inspection import inspect
 REVEAL = click.option("--reveal", is_flag=True, help="Print the plaintext.")
 
 
-@click.command("show")
+@click.command("show", short_help="One secret; its value with --reveal.")
 @click.argument("server")
 @click.argument("name")
 @REVEAL
@@ -66,7 +66,7 @@ async def _value(fleet: FleetFiles, server: str, name: str) -> SecretValue:
     return (await reader.read(spec, fleet.files))[name]
 
 
-@click.command("decrypt")
+@click.command("decrypt", short_help="The plaintext of any SOPS file.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @REVEAL
 @click.option(
