@@ -101,7 +101,9 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             gates=() if lead is None else (lead,),
         )
         settings = PassSettings(
-            runner_image=request.settings.runner_image, digest_key=digest_key(request.place.state_dir)
+            runner_image=request.settings.runner_image,
+            digest_key=digest_key(request.place.state_dir),
+            servers_at_once=request.address.starts_at_once,
         )
         yield Wired(
             ports=ports,

@@ -47,7 +47,7 @@ class RollOut:
         self._ports = ports
         self._settings = settings
         self._reader = reader
-        self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.concurrency)
+        self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.servers_at_once)
         self.health = HealthWindow(ports, settings)
 
     async def run(self, draft: Draft, desired: Desired) -> None:
