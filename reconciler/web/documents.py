@@ -151,11 +151,23 @@ class LogLineDocument(Document):
     message: str
 
 
+class ExplanationDocument(Document):
+    """Why a server does not run, by its log."""
+
+    cause: str
+    line: str
+    """The line of the log that shows it."""
+    fix: str
+    """The next thing to do."""
+
+
 class LogsDocument(Document):
     """The newest lines of a server, oldest first."""
 
     server: str
     lines: list[LogLineDocument]
+    explanation: ExplanationDocument | None = None
+    """Of a server that is unwell, where its lines show a cause."""
 
 
 class FieldChangeDocument(Document):

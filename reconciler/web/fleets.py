@@ -7,11 +7,13 @@ from typing import Final
 
 from reconciler.core.actions import Pass
 from reconciler.core.cost import PRICES_AS_OF
+from reconciler.core.log_causes import explain
 from reconciler.core.savings import Usage
-from reconciler.core.types import Revision, ServerStatus
+from reconciler.core.types import Revision, ServerState, ServerStatus
 from reconciler.loop.ports import LogLine
 from reconciler.web.clients import mcp_servers, vscode_servers
 from reconciler.web.documents import (
+    ExplanationDocument,
     FleetDocument,
     LogLineDocument,
     LogsDocument,
@@ -32,6 +34,8 @@ HISTORY_PASSES: Final = 200
 """Passes that a server's history looks through. At one health pass every few seconds most change nothing."""
 REVISION_PASSES: Final = 50
 """Passes of one revision that its page looks through."""
+UNWELL: Final = frozenset({ServerState.FAILED, ServerState.DEGRADED, ServerState.HELD})
+"""States that a log may explain. What a healthy server logs is none of a cause."""
 COMMIT: Final = re.compile(r"[0-9a-f]{7,40}|worktree:[0-9a-f]{1,64}")
 """A commit, abbreviated or not, or the digest of uncommitted files (`Revision.commit`)."""
 
@@ -81,9 +85,13 @@ async def logs_document(view: FleetView, name: str, *, limit: int) -> LogsDocume
         NotKnown: the fleet has no server of that name.
         Unavailable: the log service does not answer.
     """
-    known_status(view, name)
+    status = known_status(view, name)
     lines = await view.log_lines(name, limit=limit)
-    return LogsDocument(server=name, lines=[_log_line(line) for line in lines])
+    return LogsDocument(
+        server=name,
+        lines=[_log_line(line) for line in lines],
+        explanation=_explanation(lines) if status.state in UNWELL else None,
+    )
 
 
 async def passes_document(view: FleetView, *, limit: int) -> PassesDocument:
@@ -211,6 +219,11 @@ def _total(dollars: Iterable[float | None]) -> float:
 
 def _reference(revision: Revision | None) -> RevisionReference | None:
     return revision_reference(revision) if revision else None
+
+
+def _explanation(lines: Sequence[LogLine]) -> ExplanationDocument | None:
+    found = explain([line.message for line in lines])
+    return ExplanationDocument(cause=found.cause, line=found.line, fix=found.fix) if found is not None else None
 
 
 def _log_line(line: LogLine) -> LogLineDocument:

@@ -48,6 +48,13 @@ async def test_log_lines_come_oldest_first_and_no_more_than_asked(client):
     assert times == sorted(times)
 
 
+async def test_a_log_of_a_server_that_is_unwell_is_explained_by_one_of_its_lines(client):
+    found = (await client.get("/api/servers/weather/logs")).json()
+    assert found["explanation"]["cause"] == "crash-loop"
+    assert found["explanation"]["line"] in {line["message"] for line in found["lines"]}
+    assert (await client.get("/api/servers/time/logs")).json()["explanation"] is None
+
+
 async def test_a_revision_tells_what_was_done_and_what_came_of_it(client):
     document = (await client.get("/api/revisions/a1b2c3d")).json()
     actions = document["passes"][0]["actions"]
