@@ -12,6 +12,7 @@ from reconciler.sops.errors import KeyMismatch, Tampered
 from reconciler.sops.identities import Identities, load_identities
 from reconciler.sops.metadata import KeyService
 from reconciler.sops.rules import RuleKind
+from reconciler.sops.services.configured import key_environment, load_services
 from reconciler.sops.services.port import (
     DamagedKeyError,
     KeyServiceDenied,
@@ -117,3 +118,19 @@ def test_a_comment_rule_opens_what_looks_encrypted(encrypt, keys, kind):
     ]
     with pytest.raises(Tampered):
         decrypt(sealed.replace(b": clear", b": other"), keys.identities, file="s.yaml")
+
+
+def test_the_environment_of_keys_is_all_that_services_read():
+    whole = {
+        "GNUPGHOME": "a",
+        "PATH": "b",
+        "SOPS_AGE_KEY": "c",
+        "SOPS_HC_VAULT_ALLOWLIST": "d",
+        "AWS_ROLE_ARN": "e",
+        "VAULT_TOKEN": "f",
+        "GOOGLE_APPLICATION_CREDENTIALS": "g",
+    }
+    assert key_environment({**whole, "FLY_API_TOKEN": "x", "GITHUB_TOKEN": "y"}) == whole
+    assert [service.kind for service in load_services({"VAULT_TOKEN": "t", "VAULT_ADDR": "https://a.example"})] == [
+        KeyService.VAULT
+    ]

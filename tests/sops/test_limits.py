@@ -87,7 +87,7 @@ def test_every_json_value_knows_its_line_and_column():
 
 
 @pytest.mark.parametrize(
-    ("text", "place"), [('{"a": 1,\n "a": 2}', "2:2"), ('{"a":\n  tru}', "2:3"), ('{\n"a": "\\q"}', "2:7")]
+    ("text", "place"), [('{"a": 1,\n "a": 2}', "2:2"), ('{"a":\n  yes}', "2:3"), ('{\n"a": "\\q"}', "2:7")]
 )
 def test_a_fault_in_json_is_told_with_its_place(text, place):
     with pytest.raises(MalformedSops, match=rf"^s\.json:{place}: "):

@@ -17,6 +17,15 @@ _FACTORIES: Final[tuple[Callable[[Mapping[str, str]], DataKeyService | None], ..
 )
 
 
+_NAMES: Final = frozenset({"HOME", "PATH", "GNUPGHOME", "XDG_RUNTIME_DIR"})
+_PREFIXES: Final = ("SOPS_", "AWS_", "VAULT_", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_OAUTH_ACCESS_TOKEN")
+
+
+def key_environment(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """What `load_identities` reads of `environment`: all that has to be passed on to this room, and nothing else."""
+    return {name: value for name, value in environment.items() if name in _NAMES or name.startswith(_PREFIXES)}
+
+
 def load_services(environment: Mapping[str, str]) -> tuple[DataKeyService, ...]:
     """The services that `environment` configures, in the order in which they are asked."""
     return tuple(service for make in _FACTORIES if (service := make(environment)) is not None)
