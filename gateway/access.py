@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Protocol
 
 from gateway.problems import Problem, ProblemKind, Refused
@@ -28,7 +29,13 @@ class ToolPolicy:
 
     def allows(self, tool: str) -> bool:
         """Whether that tool may be listed and called."""
-        return any(fnmatchcase(tool, pattern) for pattern in self.patterns)
+        return _allows(self.patterns, tool)
+
+
+@lru_cache(maxsize=4096)
+def _allows(patterns: tuple[str, ...], tool: str) -> bool:
+    """Remembered, because every call asks."""
+    return any(fnmatchcase(tool, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
