@@ -5,7 +5,7 @@ GitHub App (`CATWALK_GITHUB_APP_ID` with `CATWALK_GITHUB_APP_KEY`) or else `GITH
 writes check runs, a token commit statuses. Otherwise nobody outside is told, which is right on a person's own machine.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Final
@@ -16,7 +16,7 @@ from reconciler.cli.place import Place
 from reconciler.cli.repository import github_repository
 from reconciler.errors import EnvironmentFault
 from reconciler.loop.clock import SystemClock
-from reconciler.loop.ports import Reporter
+from reconciler.loop.ports import LogLine, Logs, Reporter
 from reconciler.report.app_key import AppKey
 from reconciler.report.channel import AppChannel
 from reconciler.report.checks import RepositoryChecks
@@ -35,6 +35,23 @@ LAST_POSTS_S: Final = 20.0
 """How long a command that ends waits for GitHub. What is left is sent by the next one."""
 FAREWELL_S: Final = 5.0
 """How long a service that ends waits for GitHub: service managers are less patient than people."""
+
+
+class LateLogs:
+    """Logs for a reporter that is opened before the machines are: nothing until `source` is set."""
+
+    __slots__ = ("source",)
+
+    def __init__(self) -> None:
+        self.source: Logs | None = None
+
+    async def recent(self, app: str, *, limit: int) -> Sequence[LogLine]:
+        """As `Logs.recent`.
+
+        Raises:
+            Unavailable: the log service does not answer.
+        """
+        return await self.source.recent(app, limit=limit) if self.source is not None else ()
 
 
 @asynccontextmanager

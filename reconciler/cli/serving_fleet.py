@@ -21,7 +21,7 @@ from reconciler.cli.machines_doors import Address, fly_address
 from reconciler.cli.place import Endpoint, Place, make_state
 from reconciler.cli.progress_log import LogProgress, announce_log
 from reconciler.cli.ready import ReadyWatch
-from reconciler.cli.reporting import running_reporter
+from reconciler.cli.reporting import LateLogs, running_reporter
 from reconciler.cli.repository import github_repository, remote_source
 from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
 from reconciler.cli.serving import bind
@@ -30,6 +30,7 @@ from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
 from reconciler.loop.progress import ProgressEvent, RevisionAccepted
 from reconciler.loop.schedule import ScheduleSettings
+from reconciler.report.reporter import ReportSettings
 from reconciler.settings import Settings
 from reconciler.web.webhooks import Followed
 
@@ -73,7 +74,9 @@ async def run_service(service: Service) -> None:
         local_url = _local_url(service.host, listener.getsockname()[1])
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(traces(os.environ))
-            reporter = await opened.enter_async_context(running_reporter(place, settings))
+            logs = LateLogs()
+            manner = ReportSettings(directory=service.directory, logs=logs)
+            reporter = await opened.enter_async_context(running_reporter(place, settings, manner=manner))
             access = FollowedAccess(open_without_rules=service.insecure)
             stage = _stage(address, settings.public_url.rstrip("/") or local_url, started, access)
             request = Request(
@@ -87,6 +90,7 @@ async def run_service(service: Service) -> None:
                 reporter=reporter,
             )
             connected = await opened.enter_async_context(wired(request))
+            logs.source = connected.doors.logs
             opened.enter_context(announced(place, Endpoint(pid=os.getpid(), gateway_url=local_url)))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
             audit = AuditLog(sys.stderr.buffer)

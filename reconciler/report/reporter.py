@@ -4,7 +4,7 @@ Reporting never holds a pass up and never fails one. The wish is made durable an
 the wiring runs `GitHubReporter.run` in its task group, and commands that end call `drain`.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ import structlog
 from reconciler.core.actions import Pass
 from reconciler.core.types import Revision, Trigger
 from reconciler.errors import CatwalkError
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import Logs
 from reconciler.report.letters import key_of
 from reconciler.report.outbox import Outbox
 from reconciler.report.statuses import CommitStatus, StatusState, commit_statuses, is_commit, is_superseded, superseded
@@ -29,9 +29,6 @@ class NullReporter:
     async def report(self, finished: Pass) -> None:
         """Nothing to do: the dashboard and the command line tell the same."""
 
-
-LogTails = Callable[[str, int], Awaitable[Sequence[LogLine]]]
-"""The newest lines of a server, oldest first, redacted; raises `CatwalkError` where they cannot be had now."""
 
 MOST_TAILS: Final = 5
 """Unwell servers whose logs are quoted: a fleet-wide outage has one cause, and one log shows it."""
@@ -48,7 +45,7 @@ class ReportSettings:
     """Whether there are check runs, which tell more than a line and are run again by a press on a button."""
     directory: str = ""
     """The followed directory inside the repository; empty for its root."""
-    tails: LogTails | None = None
+    logs: Logs | None = None
     """Where logs come from; none leaves them out."""
 
 
@@ -104,12 +101,13 @@ class GitHubReporter:
     async def _logs(self, news: Sequence[CommitStatus], finished: Pass) -> dict[str, list[str]]:
         """The logs of servers that the news is about; what cannot be read in time is left out."""
         found: dict[str, list[str]] = {}
-        if self._settings.tails is None:
+        logs = self._settings.logs
+        if logs is None or not finished.fleet:
             return found
         with anyio.move_on_after(TAILS_TIMEOUT_S):
             for server in unwell_servers(news, finished)[:MOST_TAILS]:
                 try:
-                    lines = await self._settings.tails(server, LINES_READ)
+                    lines = await logs.recent(f"{finished.fleet}-{server}", limit=LINES_READ)
                 except CatwalkError as fault:
                     _log.info("log_unavailable", server=server, problem=str(fault))
                     continue

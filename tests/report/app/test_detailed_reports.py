@@ -38,7 +38,8 @@ LOG = ["starting ```", "Error: BRAVE_API_KEY environment variable is required", 
 
 def finished(*statuses: ServerStatus, trigger=Trigger.COMMIT, **more: object):
     return Pass(
-        number=1, trigger=trigger, started_at=NOW, finished_at=NOW, revision=REVISION, applied_revision=REVISION,
+        number=1, fleet="acme",
+        trigger=trigger, started_at=NOW, finished_at=NOW, revision=REVISION, applied_revision=REVISION,
         statuses=statuses, **more,
     )  # fmt: skip
 
@@ -61,13 +62,14 @@ def outbox(channel, clock):
 
 @pytest.fixture
 def told(outbox, clock, asked):
-    async def tails(server, limit):
-        asked.append(server)
-        if server == "mute":
-            raise Unavailable("logs-unavailable", "the log service does not answer")
-        return [LogLine(at=NOW, machine_id="m", level="info", message=line) for line in LOG][:limit]
+    class Written:
+        async def recent(self, app, *, limit):
+            asked.append(app)
+            if app == "acme-mute":
+                raise Unavailable("logs-unavailable", "the log service does not answer")
+            return [LogLine(at=NOW, machine_id="m", level="info", message=line) for line in LOG][:limit]
 
-    settings = ReportSettings(public_url="https://c.dev", detailed=True, directory="fleets/eu", tails=tails)
+    settings = ReportSettings(public_url="https://c.dev", detailed=True, directory="fleets/eu", logs=Written())
     reporter = GitHubReporter(outbox, settings=settings)
 
     async def tell(one):
@@ -131,7 +133,7 @@ async def test_logs_are_read_only_for_what_is_news(told, asked):
     await told(finished(READY, FAILED))
     await told(finished(READY, FAILED))
     await told(finished(READY))
-    assert asked == ["brave"]
+    assert asked == ["acme-brave"]
 
 
 async def test_a_log_that_cannot_be_read_is_left_out(told, run_of):
