@@ -50,7 +50,7 @@ def rotate_command(*, directory: Path, as_json: bool) -> None:
     The secrets stay what they are: to replace one, change it at its source and set it again.
     """
     fleet = read_fleet(directory)
-    changed = _changed(fleet, lambda file, edited: edited.rotated(find_rule(directory / file).encryption.recipients))
+    changed = _changed(fleet, partial(_rotated, fleet))
     _write(fleet, changed)
     _show({}, list(changed.contents), "New data key in", as_json=as_json)
 
@@ -122,6 +122,13 @@ def remove_recipient(*, recipient: str, directory: Path, as_json: bool) -> None:
         click.echo("Replace these at their source: whoever had the old files can still read them there")
         for value in changed.values:
             click.echo(f"  {value}")
+
+
+def _rotated(fleet: FleetFiles, file: str, edited: Editing) -> Editing:
+    """Key groups stay as they are: `.sops.yaml` cannot ask for them here."""
+    if len(edited.metadata.groups) > 1:
+        return edited.rotated_in_groups()
+    return edited.rotated(find_rule(fleet.directory / file).encryption.recipients)
 
 
 def _without(edited: Editing, name: str) -> Editing:

@@ -33,18 +33,19 @@ def _weight(coordinate: int, coordinates: Sequence[int]) -> int:
     weight = 1
     for other in coordinates:
         if other != coordinate:
-            weight = _multiply(weight, _multiply(other, _inverse(other ^ coordinate)))
+            weight = multiply(weight, multiply(other, _inverse(other ^ coordinate)))
     return weight
 
 
 def _join(values: Sequence[int], weights: Sequence[int]) -> int:
     joined = 0
     for value, weight in zip(values, weights, strict=True):
-        joined ^= _multiply(value, weight)
+        joined ^= multiply(value, weight)
     return joined
 
 
-def _multiply(left: int, right: int) -> int:
+def multiply(left: int, right: int) -> int:
+    """The product of two bytes in the field."""
     product = 0
     while right:
         if right & 1:
@@ -58,5 +59,5 @@ def _inverse(value: int) -> int:
     """value^254, the inverse in a field of 256 elements."""
     result = 1
     for _ in range(254):
-        result = _multiply(result, value)
+        result = multiply(result, value)
     return result

@@ -20,6 +20,7 @@ from reconciler.sops.identities import Identities
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.rules import RuleKind
 from reconciler.sops.secret_file import read_secret_file
+from reconciler.sops.shamir import combine
 from reconciler.sops.writing.age_recipients import checked_recipient
 from reconciler.sops.writing.creation import Encryption, encrypt
 from reconciler.sops.writing.disk import replace_file
@@ -27,6 +28,7 @@ from reconciler.sops.writing.editing import open_to_edit
 from reconciler.sops.writing.errors import CannotEdit, ChangedMeanwhile, InvalidRecipient, NotWritten
 from reconciler.sops.writing.sealed import plain_leaves, verified_leaves
 from reconciler.sops.writing.secret_files import new_secret_file
+from reconciler.sops.writing.shares import split
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
@@ -384,6 +386,31 @@ def test_key_groups_are_not_rewrapped(encrypt, keys, other_keys):
         with pytest.raises(CannotEdit, match="key groups"):
             change()
     assert _values(edited.with_value(("a",), SecretValue("y")).sealed(NOW), both, file="s.yaml") == {"a": "y"}
+
+
+def test_a_rotation_shares_the_new_key_among_the_same_groups(go_fixture):
+    fixture = go_fixture("gen-shamir")
+    everybody = fixture.identities()
+    before = decrypt(fixture.text, everybody, file=fixture.name)
+    rotated = open_to_edit(fixture.text, everybody, file=fixture.name).rotated_in_groups().sealed(LATER)
+    assert decrypt(rotated, everybody, file=fixture.name).recipients == before.recipients
+    for left_out in range(3):
+        two = Identities(keys=tuple(key for number, key in enumerate(everybody.keys) if number != left_out))
+        leaves = decrypt(rotated, two, file=fixture.name).leaves()
+        assert [leaf.plaintext for leaf in leaves] == [leaf.plaintext for leaf in before.leaves()]
+        with pytest.raises(KeyMismatch):
+            decrypt(rotated, Identities(keys=everybody.keys[left_out : left_out + 1]), file=fixture.name)
+
+
+@given(
+    secret=st.binary(min_size=32, max_size=32),
+    numbers=st.tuples(st.integers(2, 8), st.integers(2, 8)).filter(lambda pair: pair[0] <= pair[1]),
+    picks=st.randoms(use_true_random=False),
+)
+def test_any_threshold_of_shares_gives_the_secret_back(secret, numbers, picks):
+    threshold, count = numbers
+    shares = split(secret, shares=count, threshold=threshold)
+    assert combine(picks.sample(shares, threshold)) == secret
 
 
 @pytest.mark.parametrize("name", ["age1", "age1pq1" + "q" * 80, "ssh-ed25519 AAAA", "me@example.org", ""])

@@ -6,7 +6,7 @@ The package works on bytes; only `disk` touches files. What others call:
         A plain text to a SOPS file, with public keys alone.
     editing.open_to_edit(content, identities, file=…) -> Editing
         A verified file; `.with_value(path, secret)`, `.without_value(path)`, `.with_recipient(name)`,
-        `.rotated(recipients)` give a changed one, and `.sealed(last_modified)` its bytes.
+        `.rotated(recipients)`, `.rotated_in_groups()` give a changed one, and `.sealed(last_modified)` its bytes.
     creation_rules.find_rule(path) -> CreationRule
         What `.sops.yaml` wants for a file.
     secret_files.new_secret_file(value, place, encryption, …) -> bytes

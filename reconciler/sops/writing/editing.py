@@ -4,6 +4,7 @@ An `Editing` is a text that has been opened and verified, and a change gives ano
 changes is written: a new value touches its own line, `mac` and `lastmodified`. Nothing is written to disk here.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Final
 from reconciler.core.problems import Location
 from reconciler.core.secret import SecretValue
 from reconciler.sops.ciphertext import (
+    DATA_KEY_BYTES,
     DataKey,
     DoesNotVerifyError,
     EncryptedValue,
@@ -33,9 +35,10 @@ from reconciler.sops.writing.creation import entries_for
 from reconciler.sops.writing.entries import Addition, added, removed, replaced
 from reconciler.sops.writing.errors import CannotEdit
 from reconciler.sops.writing.file_text import FileText, Splice
-from reconciler.sops.writing.metadata_text import AgeEntry, with_age_entries
+from reconciler.sops.writing.metadata_text import AgeEntry, with_age_entries, with_group_entries
 from reconciler.sops.writing.placed import PlacedScalar, Slot, slots
 from reconciler.sops.writing.sealed import Contents, contents, metadata_of, sealed
+from reconciler.sops.writing.shares import split
 
 _ENCRYPTED_COMMENT: Final = re.compile(r"(?<=#)ENC\[AES256_GCM,[^\]\s]*,type:comment\]")
 
@@ -104,14 +107,31 @@ class Editing:
             InvalidRecipient: one of them is none.
         """
         self._refuse_groups()
-        if any(each.service is not KeyService.AGE for each in self.metadata.recipients):
-            raise self._refusal("not all recipients of this file are age recipients", "use `sops rotate` for it")
+        self._refuse_other_services()
         if not recipients:
             raise self._refusal("nobody would be left who can open the file", "name another recipient first")
         new_key = DataKey.generate()
-        splices = [*self._resealed(new_key), *self._resealed_comments(new_key)]
-        source = with_age_entries(self.source.spliced(splices), entries_for(recipients, new_key))
+        source = with_age_entries(self._source_under(new_key), entries_for(recipients, new_key))
         return replace(self, source=source, data_key=new_key)
+
+    def rotated_in_groups(self) -> "Editing":
+        """The same values under a new data key, shared anew among the same key groups with the same threshold.
+
+        Raises:
+            CannotEdit: the file has no key groups, or other recipients than age.
+        """
+        self._refuse_other_services()
+        groups = [tuple(key.recipient.name for key in group) for group in self.metadata.groups]
+        if len(groups) < 2:
+            raise self._refusal("the recipients of this file are in no key groups", "")
+        raw = os.urandom(DATA_KEY_BYTES)
+        new_key = DataKey(raw)
+        shares = split(raw, shares=len(groups), threshold=self.metadata.threshold)
+        entries = [
+            tuple(AgeEntry(recipient=name, wrapped=wrap(name, share)) for name in names)
+            for names, share in zip(groups, shares, strict=True)
+        ]
+        return replace(self, source=with_group_entries(self._source_under(new_key), entries), data_key=new_key)
 
     def sealed(self, last_modified: datetime) -> bytes:
         """The closed file: new MAC and time, read back and compared.
@@ -149,6 +169,9 @@ class Editing:
             if key.recipient.service is KeyService.AGE
         )
 
+    def _source_under(self, new_key: DataKey) -> FileText:
+        return self.source.spliced([*self._resealed(new_key), *self._resealed_comments(new_key)])
+
     def _resealed(self, new_key: DataKey) -> Iterator[Splice]:
         for slot in self.slots():
             if isinstance(slot.node, PlacedScalar) and looks_encrypted(slot.node.content):
@@ -183,8 +206,12 @@ class Editing:
 
     def _refuse_groups(self) -> None:
         if len(self.metadata.groups) > 1:
-            message = "the recipients of this file are in key groups, which Catwalk reads and does not write"
-            raise self._refusal(message, "use `sops updatekeys` or `sops rotate` for it")
+            message = "the recipients of this file are in key groups, and it is not known which group is meant"
+            raise self._refusal(message, "change .sops.yaml and use `sops updatekeys` for it")
+
+    def _refuse_other_services(self) -> None:
+        if any(each.service is not KeyService.AGE for each in self.metadata.recipients):
+            raise self._refusal("not all recipients of this file are age recipients", "use `sops rotate` for it")
 
     def _refusal(self, message: str, hint: str) -> CannotEdit:
         return CannotEdit("sops-cannot-edit", message, hint=hint, location=Location(file=self.source.file))

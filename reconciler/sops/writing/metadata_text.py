@@ -86,6 +86,21 @@ def with_age_entries(source: FileText, entries: Sequence[AgeEntry]) -> FileText:
     return source.spliced(_age_splice(source, block, entries) for block in blocks(source))
 
 
+def with_group_entries(source: FileText, groups: Sequence[Sequence[AgeEntry]]) -> FileText:
+    """The text with other shares for the recipients of every key group, whose order stays."""
+    return source.spliced(
+        _age_splice(source, mapping, entries)
+        for block in blocks(source)
+        for mapping, entries in zip(_groups(block), groups, strict=True)
+    )
+
+
+def _groups(block: PlacedMapping) -> Iterator[PlacedMapping]:
+    entry = block.find("key_groups")
+    if entry is not None and isinstance(entry.value, PlacedSequence):
+        yield from (item for item in entry.value.items if isinstance(item, PlacedMapping))
+
+
 def blocks(source: FileText) -> Iterator[PlacedMapping]:
     """The metadata of every document that has some."""
     for document in source.documents():
