@@ -16,12 +16,13 @@ from reconciler.sops.ciphertext import DataKey, DoesNotVerifyError, NotAnEncrypt
 from reconciler.sops.errors import Tampered
 from reconciler.sops.files import METADATA_KEY, ParsedFile
 from reconciler.sops.formats import Format
-from reconciler.sops.nodes import MappingNode, Node, Scalar, SequenceNode
+from reconciler.sops.nodes import MappingNode, Node, Scalar, SequenceNode, ValueType
 
-_ENCRYPTED: Final = r"[ \t]*(ENC\[AES256_GCM,[^\]\r\n]*\])"
+# A ciphertext, or what one becomes when a character of its opening is changed: it must not pass for a plain comment.
+_ENCRYPTED: Final = r"[ \t]{0,8}((?:ENC\[AES256_GCM,|[^\r\n]{15}data:[^,\r\n]*,iv:[^,\r\n]*,tag:)[^\r\n]*)"
 _FORMS: Final[Mapping[Format, re.Pattern[str]]] = {
     Format.YAML: re.compile(rf"(?:^|(?<=\s))#{_ENCRYPTED}", re.MULTILINE),
-    Format.DOTENV: re.compile(rf"^#{_ENCRYPTED}$", re.MULTILINE),
+    Format.DOTENV: re.compile(rf"^#{_ENCRYPTED}", re.MULTILINE),
     Format.INI: re.compile(rf"[#;]{_ENCRYPTED}"),
 }
 _TRIES: Final = 200
@@ -47,33 +48,42 @@ def open_comments(parsed: ParsedFile, data_key: DataKey, file: str) -> tuple[Enc
         return ()
     values = sorted(_spans(parsed.documents))
     found = [match for match in form.finditer(parsed.text) if not _inside(values, match.start())]
-    paths = _Paths(parsed.documents) if found else None
-    return tuple(_opened(match, paths, data_key, _place(parsed, match, file)) for match in found if paths is not None)
+    return _Opener(parsed, data_key, file).opened(found) if found else ()
 
 
-def _opened(match: re.Match[str], paths: "_Paths", data_key: DataKey, place: Location) -> EncryptedComment:
-    try:
-        value = parse_encrypted_value(match[1].encode("utf-8"))
-    except NotAnEncryptedValueError as error:
-        raise _tampered(place) from error
-    for additional_data in paths.near(match.start()):
+class _Opener:
+    """Opens the comments of one file."""
+
+    def __init__(self, parsed: ParsedFile, data_key: DataKey, file: str) -> None:
+        self._text = parsed.text
+        self._paths = _Paths(parsed.documents)
+        self._data_key = data_key
+        self._file = file
+
+    def opened(self, found: Sequence[re.Match[str]]) -> tuple[EncryptedComment, ...]:
+        return tuple(self._comment(match) for match in found)
+
+    def _comment(self, match: re.Match[str]) -> EncryptedComment:
+        ciphertext = match[1].rstrip()
         try:
-            plaintext = data_key.open(value, additional_data)
-        except DoesNotVerifyError:
-            continue
-        return EncryptedComment(start=match.start(1), end=match.end(1), plaintext=plaintext)
-    raise _tampered(place)
+            value = parse_encrypted_value(ciphertext.encode("utf-8"))
+        except NotAnEncryptedValueError as error:
+            raise self._tampered(match.start()) from error
+        if value.type is not ValueType.COMMENT:
+            raise self._tampered(match.start())
+        for additional_data in self._paths.near(match.start()):
+            try:
+                plaintext = self._data_key.open(value, additional_data)
+            except DoesNotVerifyError:
+                continue
+            return EncryptedComment(start=match.start(1), end=match.start(1) + len(ciphertext), plaintext=plaintext)
+        raise self._tampered(match.start())
 
-
-def _tampered(place: Location) -> Tampered:
-    message = "an encrypted comment does not verify: it was changed, or comes from another file"
-    return Tampered("sops-value-tampered", message, hint="restore the file, or delete the comment", location=place)
-
-
-def _place(parsed: ParsedFile, match: re.Match[str], file: str) -> Location:
-    start = match.start()
-    line_start = parsed.text.rfind("\n", 0, start) + 1
-    return Location(file=file, line=parsed.text.count("\n", 0, start) + 1, column=start - line_start + 1)
+    def _tampered(self, start: int) -> Tampered:
+        line_start = self._text.rfind("\n", 0, start) + 1
+        place = Location(file=self._file, line=self._text.count("\n", 0, start) + 1, column=start - line_start + 1)
+        message = "an encrypted comment does not verify: it was changed, or comes from another file"
+        return Tampered("sops-value-tampered", message, hint="restore the file, or delete the comment", location=place)
 
 
 class _Paths:

@@ -178,11 +178,26 @@ def test_an_encrypted_comment_opens_with_the_path_around_it(encrypt, keys, write
 
 
 @pytest.mark.parametrize(
-    "comment", ["ENC[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment]", "ENC[AES256_GCM,data:QQ==,iv:x]"]
+    "comment",
+    [
+        "ENC[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment]",
+        "ENC[AES256_GCM,data:QQ==,iv:x]",
+        "ENZ[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment]",
+        "ENC[AES256_GCM;data:AAAA,iv:AA==,tag:AA==,type:comment]",
+        "ENC[AES256_GCM,data:AAAA,iv:AA==,tag:AA==,type:comment}",
+    ],
 )
 def test_an_encrypted_comment_that_does_not_verify_is_refused(encrypt, keys, comment):
     sealed = encrypt("a: x\n").replace(b"a: ", f"#{comment}\na: ".encode())
     with pytest.raises(Tampered, match=r"^s\.yaml:1:1: an encrypted comment does not verify"):
+        decrypt(sealed, keys.identities, file="s.yaml")
+
+
+def test_a_comment_of_another_type_is_refused(encrypt, keys, writer):
+    data_key = bytes(range(32))
+    comment = writer.encrypt_value(b" x", ValueType.STR, ":", data_key)
+    sealed = encrypt("a: x\n", data_key=data_key).replace(b"a: ", f"#{comment}\na: ".encode())
+    with pytest.raises(Tampered, match="encrypted comment"):
         decrypt(sealed, keys.identities, file="s.yaml")
 
 
