@@ -7,10 +7,11 @@ its author's.
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from typing import Final
 
 from reconciler.sops.services.port import KeyServiceNotAllowed
 
-_SHOWN_CHARACTERS = 200
+_SHOWN_CHARACTERS: Final = 200
 
 
 def patterns(environment: Mapping[str, str], variable: str, default: str) -> tuple[str, ...]:
@@ -19,8 +20,10 @@ def patterns(environment: Mapping[str, str], variable: str, default: str) -> tup
 
 
 def check(name: str, allowed: tuple[str, ...], variable: str) -> None:
-    """Raises:
-    KeyServiceNotAllowed: no pattern matches `name`.
+    """Passes what a pattern matches.
+
+    Raises:
+        KeyServiceNotAllowed: none matches `name`.
     """
     if not any(fnmatchcase(name, pattern) for pattern in allowed):
         raise refused(name, f"it is not on the allow-list; add it to {variable} if it is yours")
