@@ -188,7 +188,7 @@ class _Refusal:
             "sops-key-mismatch",
             f"{message}; it is encrypted to {_shown(self._known)}",
             hint=f"configure the secret key of one of these recipients in {KEY_VARIABLE} or {KEY_FILE_VARIABLE}, "
-            "or have somebody who can open the file add your recipient with `sops updatekeys`",
+            "or have somebody who can open the file let yours in: `catwalk secrets recipients add`",
             location=self._location,
         )
 

@@ -109,7 +109,7 @@ def read_metadata(document: MappingNode, file: str) -> Metadata:
     """
     block = document.find(METADATA_KEY)
     if not isinstance(block, MappingNode):
-        hint = "encrypt it: `sops encrypt --in-place FILE`"
+        hint = "set its values with `catwalk secrets set`, or encrypt it: `sops encrypt --in-place FILE`"
         message = "this file is not encrypted with SOPS: it has no top-level sops mapping"
         raise NotEncrypted("sops-not-encrypted", message, hint=hint, location=Location(file=file))
     return _Reader(file).metadata(block)

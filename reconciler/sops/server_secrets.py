@@ -63,7 +63,7 @@ def _missing_file(spec: ServerSpec, declared: SecretDeclaration) -> SourceError:
     return SourceError(
         "secret-file-missing",
         f"the secret {declared.name} has no value: {declared.file} does not exist at this revision",
-        hint=f"create {declared.file} with sops, encrypted to the recipients of your fleet, and commit it",
+        hint=f"run `catwalk secrets set {spec.name} {declared.name}`, and commit the file",
         location=declared.location,
         server=spec.name,
     )
