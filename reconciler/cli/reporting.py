@@ -80,7 +80,8 @@ async def running_reporter(
     Raises:
         EnvironmentFault: half of the App's credentials is missing, or they cannot be used.
     """
-    async with _github_reporter(place, settings, manner or ReportSettings()) as reporter:
+    manner = replace(manner or ReportSettings(), repeats=settings.github_app_key is not None)
+    async with _github_reporter(place, settings, manner) as reporter:
         if reporter is None:
             yield NullReporter()
             return

@@ -1,7 +1,8 @@
 """The `Reporter` port: one that writes to GitHub, and one that has nowhere to write.
 
-Reporting never holds a pass up and never fails one. The wish is made durable and the outbox sends it in its own time;
-the wiring runs `GitHubReporter.run` in its task group, and commands that end call `drain`.
+Reporting never fails a pass, and holds it up for a few seconds at most, to read logs. The wish is made durable and the
+outbox sends it in its own time; the wiring runs `GitHubReporter.run` in its task group, and commands that end call
+`drain`.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ class NullReporter:
 
 MOST_TAILS: Final = 5
 """Unwell servers whose logs are quoted: a fleet-wide outage has one cause, and one log shows it."""
-TAILS_TIMEOUT_S: Final = 10.0
+TAILS_TIMEOUT_S: Final = 3.0
+"""The longest that reporting holds a pass up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,10 @@ class ReportSettings:
     public_url: str = ""
     """Where readers of GitHub find the dashboard; empty when they cannot reach it."""
     detailed: bool = False
-    """Whether there are check runs, which tell more than a line and are run again by a press on a button."""
+    """Whether there are check runs, which tell more than a line."""
+    repeats: bool = False
+    """Whether a pass that was asked for makes new runs though nothing changed: GitHub waits for one after "Re-run". Not
+    for a command, which somebody may have put on a schedule."""
     directory: str = ""
     """The followed directory inside the repository; empty for its root."""
     logs: Logs | None = None
@@ -60,7 +65,7 @@ class GitHubReporter:
 
     async def report(self, finished: Pass) -> None:
         """Puts into the outbox what should stand now; saying the same again changes nothing, unless a person asked."""
-        asked = self._settings.detailed and finished.trigger is Trigger.COMMAND
+        asked = self._settings.repeats and finished.trigger is Trigger.COMMAND
         try:
             wanted = await self._wanted(finished)
             if self._settings.detailed:

@@ -69,7 +69,9 @@ def told(outbox, clock, asked):
                 raise Unavailable("logs-unavailable", "the log service does not answer")
             return [LogLine(at=NOW, machine_id="m", level="info", message=line) for line in LOG][:limit]
 
-    settings = ReportSettings(public_url="https://c.dev", detailed=True, directory="fleets/eu", logs=Written())
+    settings = ReportSettings(
+        public_url="https://c.dev", detailed=True, repeats=True, directory="fleets/eu", logs=Written()
+    )
     reporter = GitHubReporter(outbox, settings=settings)
 
     async def tell(one):
