@@ -82,8 +82,9 @@ class Settings:
     another host are refused."""
     runner_image: str = DEFAULT_RUNNER_IMAGE
     """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
-    age_environment: Mapping[str, str] | None = None
-    """`SOPS_AGE_KEY` and `SOPS_AGE_KEY_FILE` as found, for the SOPS room alone."""
+    key_environment: Mapping[str, str] | None = None
+    """The environment as found, for the SOPS room alone: keys, and the services that hold keys, are named in variables
+    of their own tools (`SOPS_AGE_KEY`, `GNUPGHOME`, `VAULT_ADDR`, `AWS_PROFILE` …)."""
 
     def __repr__(self) -> str:
         return "Settings(********)"
@@ -115,11 +116,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
         public_url=environment.get("CATWALK_PUBLIC_URL", ""),
         runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
-        age_environment={name: environment[name] for name in _AGE_VARIABLES if environment.get(name)},
+        key_environment={name: value for name, value in environment.items() if value},
     )
-
-
-_AGE_VARIABLES: Final = ("SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE")
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

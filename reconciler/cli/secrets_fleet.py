@@ -16,6 +16,7 @@ from reconciler.errors import EnvironmentFault, SourceError
 from reconciler.settings import read_settings
 from reconciler.sops.files import is_encrypted
 from reconciler.sops.identities import Identities, load_identities
+from reconciler.sops.services.configured import key_environment
 from reconciler.sources.git import WorktreeSource
 from reconciler.sources.layout import ENCRYPTED_SUFFIX, is_manifest, secret_file
 from reconciler.sources.manifests import read_manifests
@@ -94,7 +95,7 @@ def environment_identities(directory: Path, environment: Mapping[str, str]) -> I
         KeyUnreadable: the key file cannot be read.
     """
     settings = read_settings(with_dotenv(directory, environment))
-    return load_identities(settings.age_environment or {})
+    return load_identities(key_environment(settings.key_environment or {}))
 
 
 def spec_of(manifests: ManifestSet, server: str) -> ServerSpec:

@@ -14,6 +14,7 @@ from reconciler.core.types import ServerSpec
 from reconciler.errors import CatwalkError, InvalidManifests
 from reconciler.sops.identities import Identities, load_identities
 from reconciler.sops.server_secrets import ServerSecrets
+from reconciler.sops.services.configured import key_environment
 from reconciler.sources.git import WorktreeSource
 from reconciler.sources.manifests import read_manifests
 from reconciler.sources.packages import PackageCatalog
@@ -33,7 +34,7 @@ class Validation:
 
     directory: Path
     offline: bool = False
-    age_environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    key_environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 
 async def validate_directory(validation: Validation) -> list[Finding]:
@@ -56,7 +57,7 @@ async def validate_directory(validation: Validation) -> list[Finding]:
 async def _secret_findings(
     manifests: ManifestSet, files: Mapping[str, bytes], validation: Validation
 ) -> AsyncGenerator[Finding]:
-    identities = load_identities(validation.age_environment)
+    identities = load_identities(key_environment(validation.key_environment))
     reader = ServerSecrets(identities)
     for spec in manifests.specs:
         try:

@@ -27,6 +27,7 @@ from reconciler.report.reporter import NullReporter
 from reconciler.settings import Settings
 from reconciler.sops.identities import load_identities
 from reconciler.sops.server_secrets import ServerSecrets
+from reconciler.sops.services.configured import key_environment
 from reconciler.sources.manifests import read_manifests
 from reconciler.sources.packages import PackageCatalog
 
@@ -79,7 +80,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
     async with AsyncExitStack() as opened:
         store = await open_store(request.place.state_dir, clock, url=request.settings.database_url)
         opened.callback(store.close)
-        secrets = KnownSecrets(ServerSecrets(load_identities(request.settings.age_environment or {})))
+        secrets = KnownSecrets(ServerSecrets(load_identities(key_environment(request.settings.key_environment or {}))))
         machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
         doors = await opened.enter_async_context(machines)
         catalog = await opened.enter_async_context(PackageCatalog())

@@ -1,6 +1,10 @@
 """`catwalk secrets decrypt` on files of the SOPS tool, leaf by leaf, in every format."""
 
 import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,23 +22,48 @@ FIXTURES = [
     "rops-example",
     "sopsage-env",
     "sopsage-yaml",
+    "flux-pgp",
+    "getsops-comments",
+    "getsops-env",
+    "getsops-example-bin",
+    "getsops-ini-3132",
+    "getsops-json-3131",
+    "tf-yaml",
 ]
+
+
+@pytest.fixture
+def key_ring(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A GnuPG home of its own, in a short path because the agent puts its socket there."""
+    with tempfile.TemporaryDirectory(prefix="cw-gpg-") as home:
+        monkeypatch.setenv("GNUPGHOME", home)
+        yield Path(home)
+        subprocess.run(["gpgconf", "--kill", "all"], check=False, timeout=30)
+
+
+def lend(key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives the command the key of a fixture, as a person would have it."""
+    if key.suffix not in {".asc", ".pgp"}:
+        monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(key))
+    elif shutil.which("gpg") is None:
+        pytest.skip("gpg is not installed")
+    else:
+        subprocess.run(["gpg", "--batch", "--import", str(key)], check=True, capture_output=True, timeout=30)
 
 
 @pytest.mark.parametrize("name", FIXTURES)
 def test_leaves_are_those_of_the_sops_tool(
     shared_data: Path,
     name: str,
+    key_ring: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert key_ring.is_dir()
     root = shared_data / "sops"
     index = json.loads((root / "index.json").read_text(encoding="utf-8"))
     entry = next(each for each in index["fixtures"] if each["id"] == name)
-    keys = [root / "keys" / key for key in entry["keys"] if key.endswith(".txt") or "ssh" in key]
-    if not keys:
-        pytest.skip("this fixture has no age key")
-    monkeypatch.setenv("SOPS_AGE_KEY_FILE", str(keys[0]))
+    lend(root / "keys" / entry["keys"][0], monkeypatch)
     options = ["--reveal", "--json", "--input-type", entry["format"]]
     assert run(["secrets", "decrypt", str(root / entry["file"]), *options]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -18,6 +18,7 @@ from reconciler.cli.serving_fleet import HEALTH_JITTER_S, HEALTH_S
 from reconciler.errors import CatwalkError, EnvironmentFault
 from reconciler.fly.probe import DataPath
 from reconciler.settings import KNOWN_VARIABLES, Settings, read_settings
+from reconciler.sops.identities import KEY_FILE_VARIABLE, KEY_VARIABLE
 from reconciler.sources.git import HttpsToken, SshKey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,8 +146,8 @@ def test_the_settings_table_is_complete() -> None:
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     told = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
     settings = (ROOT / "reconciler" / "settings.py").read_text(encoding="utf-8")
-    read = set(re.findall(r'"((?:FLY_API|GITHUB|SOPS_AGE)_[A-Z_]+)"', settings))
-    assert told == KNOWN_VARIABLES | read
+    read = set(re.findall(r'"((?:FLY_API|GITHUB)_[A-Z_]+)"', settings))
+    assert told == KNOWN_VARIABLES | read | {KEY_VARIABLE, KEY_FILE_VARIABLE}
 
 
 def test_looks_of_a_service_are_close_enough_to_know_a_crash_in_15_s() -> None:

@@ -43,7 +43,7 @@ async def _validate(directories: Sequence[Path], offline: bool) -> list[Finding]
     for directory in directories:
         environment = with_dotenv(directory, os.environ)
         settings = read_settings(environment)
-        validation = Validation(directory=directory, offline=offline, age_environment=settings.age_environment or {})
+        validation = Validation(directory=directory, offline=offline, key_environment=settings.key_environment or {})
         findings += await validate_directory(validation)
     return findings
 
