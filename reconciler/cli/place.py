@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """How to reach a running `catwalk up` or `catwalk serve`. The token opens the engine, so the file is private."""
+    """How to reach a running `catwalk up` or `catwalk serve`. Its tokens open doors, so the file is private."""
 
     pid: int
     gateway_url: str
@@ -42,6 +42,8 @@ class Endpoint:
     """Of the embedded engine; empty where the machines are on Fly."""
     engine_token: str = field(default="", repr=False)
     proxy_port: int = 0
+    local_token: str = field(default="", repr=False)
+    """Opens the dashboard's API to whoever may read this file; empty where it is open to all of this machine."""
 
 
 def with_dotenv(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from reconciler.cli.options import AS_JSON, DIRECTORY, debug
 from reconciler.cli.secrets_fleet import FleetFiles, SecretPlace, all_places, read_fleet
+from reconciler.cli.tables import table_console
 from reconciler.errors import CatwalkError
 from reconciler.sops.writing.inspection import Inspection, inspect
 
@@ -70,10 +70,10 @@ def _show(listed: list[Listed]) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("server", "secret", "state", "changed", "recipients", "file"):
-        table.add_column(column, overflow="fold", no_wrap=column in {"server", "state"})
+        table.add_column(column, overflow="fold", no_wrap=column in {"server", "state", "changed"})
     for each in listed:
         table.add_row(*_row(each))
-    Console().print(table)
+    table_console().print(table)
 
 
 def _row(listed: Listed) -> tuple[Text, ...]:
@@ -85,7 +85,7 @@ def _row(listed: Listed) -> tuple[Text, ...]:
         Text(place.server, style="bold"),
         Text(place.name),
         Text(state, style=style),
-        Text(seen.metadata.last_modified if seen else ""),
+        Text(seen.metadata.last_modified.removesuffix("Z")[:16].replace("T", " ") if seen else ""),
         Text(recipients),
         Text(place.file),
     )

@@ -5,6 +5,7 @@ machines are Fly's, statuses go to GitHub, and what happens is logged instead of
 """
 
 import os
+import secrets
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -91,11 +92,12 @@ async def run_service(service: Service) -> None:
             )
             connected = await opened.enter_async_context(wired(request))
             logs.source = connected.doors.logs
-            opened.enter_context(announced(place, Endpoint(pid=os.getpid(), gateway_url=local_url)))
+            endpoint = Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=secrets.token_urlsafe(32))
+            opened.enter_context(announced(place, endpoint))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
             audit = AuditLog(sys.stderr.buffer)
             opened.callback(audit.close)
-            await run_fleet(stage, connected, _manner(service, audit, access), listener)
+            await run_fleet(stage, connected, _manner(service, audit, access, endpoint.local_token), listener)
     log.info("stopped")
 
 
@@ -104,7 +106,7 @@ def _stage(address: Address, gateway_url: str, started: float, access: FollowedA
     return set_stage(gateway_url, address.data_path, access, ClosedNotice(access), LogProgress(), watch)
 
 
-def _manner(service: Service, audit: AuditLog, access: FollowedAccess) -> Manner:
+def _manner(service: Service, audit: AuditLog, access: FollowedAccess, local_token: str) -> Manner:
     key = session_key(service.place.state_dir)
     gateway = service_gateway(service.settings, host=service.host, session_key=key)
     return Manner(
@@ -117,7 +119,7 @@ def _manner(service: Service, audit: AuditLog, access: FollowedAccess) -> Manner
         ),
         webhooks=_webhooks(service.settings),
         access=access,
-        guards=() if service.insecure else (sign_in(access),),
+        guards=() if service.insecure else (sign_in(access, local_token),),
     )
 
 

@@ -134,3 +134,10 @@ async def test_the_dashboard_asks_who_it_is() -> None:
         assert (await client.get("/", headers={"Authorization": basic("wrong")})).status_code == 401
         assert (await client.get("/", headers={"Authorization": basic(TOKEN)})).text == "fleet"
         assert (await client.get("/", headers={"Authorization": f"Bearer {TOKEN}"})).text == "fleet"
+
+
+@pytest.mark.parametrize(("local", "sent", "code"), [("l-1", "l-1", 200), ("l-1", "l-2", 401), ("", "", 401)])
+async def test_commands_of_this_machine_have_a_token_of_their_own(local: str, sent: str, code: int) -> None:
+    guard = sign_in(FollowedAccess(open_without_rules=False), local)
+    async with AsyncTestClient(Litestar([page], guards=[guard])) as client:
+        assert (await client.get("/", headers={"Authorization": f"Bearer {sent}"})).status_code == code

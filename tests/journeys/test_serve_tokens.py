@@ -1,7 +1,9 @@
 """`catwalk serve` for callers with tokens: what each may use, what nobody may, and who sees the dashboard."""
 
 import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -9,6 +11,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 
+from tests.journeys.harness import command
 from tests.journeys.serving import EngineProcess, Service, engine, service, service_environment
 from tests.sources.conftest import GitHttpServer, Repository, serve_git
 
@@ -52,11 +55,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Repository,
 
 
 @pytest.fixture(scope="module")
-def serving(
-    tmp_path_factory: pytest.TempPathFactory, machines: EngineProcess, host: tuple[Repository, GitHttpServer]
-) -> Iterator[Service]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("place")
+
+
+@pytest.fixture(scope="module")
+def serving(place: Path, machines: EngineProcess, host: tuple[Repository, GitHttpServer]) -> Iterator[Service]:
     environment = service_environment(machines, host[1].url)
-    with service(tmp_path_factory.mktemp("place"), environment, insecure=False) as running:
+    with service(place, environment, insecure=False) as running:
         running.until(lambda line: line["event"] == "ready", within_s=240, what="ready")
         yield running
 
@@ -87,6 +93,13 @@ def test_the_dashboard_asks_for_a_token_and_health_does_not(serving: Service) ->
     assert "time" in signed_in.text
     assert serving.get("/healthz").status_code == 200
     assert serving.get("/readyz").status_code == 200
+
+
+def test_commands_on_the_same_machine_need_no_token(serving: Service, place: Path) -> None:
+    shown = command("status", str(place), "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert [server["name"] for server in json.loads(shown.stdout)["servers"]] == ["time"]
+    assert serving.process.poll() is None
 
 
 async def test_a_token_that_is_removed_from_the_manifest_is_refused(

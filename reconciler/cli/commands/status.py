@@ -10,7 +10,6 @@ import anyio
 import click
 import httpx
 from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from reconciler.cli.place import Endpoint, Place, find_place, running_endpoint, 
 from reconciler.cli.problems import NO
 from reconciler.cli.progress_text import STATE_STYLES
 from reconciler.cli.stored_view import stored_view
+from reconciler.cli.tables import table_console
 from reconciler.core.types import ServerState
 from reconciler.errors import EnvironmentFault, Unavailable
 from reconciler.loop.clock import SystemClock
@@ -66,7 +66,8 @@ def _ask(endpoint: Endpoint) -> FleetDocument:
         Unavailable: it does not answer, or not with what was asked for.
     """
     try:
-        answer = httpx.get(f"{endpoint.gateway_url}/api/fleet", timeout=TIMEOUT_S, trust_env=False)
+        headers = {"Authorization": f"Bearer {endpoint.local_token}"} if endpoint.local_token else {}
+        answer = httpx.get(f"{endpoint.gateway_url}/api/fleet", headers=headers, timeout=TIMEOUT_S, trust_env=False)
         answer.raise_for_status()
         return FleetDocument.model_validate_json(answer.content)
     except (httpx.HTTPError, ValidationError) as error:
@@ -89,7 +90,7 @@ async def _remembered(place: Place, settings: Settings) -> FleetDocument:
 
 
 def _show(fleet: FleetDocument, *, running: bool) -> None:
-    console = Console()
+    console = table_console()
     console.print(_headline(fleet, running=running), soft_wrap=True)
     for problem in fleet.problems:
         console.print(_problem_line(problem), soft_wrap=True)
