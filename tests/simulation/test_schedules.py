@@ -21,11 +21,11 @@ def simulation(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.timeout(300)
 def test_whatever_happens_no_invariant_is_violated(capsys):
-    done = simulation("--seeds", "0-39", "--jobs", "2")
+    done = simulation("--seeds", "0-23", "--jobs", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     with capsys.disabled():
         print(f"\n{done.stdout.strip()}")
-    assert "schedules: 40, violated: 0" in done.stdout
+    assert "schedules: 24, violated: 0" in done.stdout
 
 
 @pytest.mark.timeout(120)
