@@ -56,7 +56,7 @@ def wait_until_it_began(machines: EngineProcess, running: Service) -> None:
 def is_ready(line: Line) -> bool:
     """By a change of state, or from the start where the first process still saw it become ready."""
     changed = line["event"] == "server" and line["state"] == "ready"
-    return changed or (line["event"] == "ready" and line["servers"] == {"time": "ready"})
+    return bool(changed or (line["event"] == "ready" and line["servers"] == {"time": "ready"}))
 
 
 def test_an_action_that_has_begun_ends_and_the_next_start_goes_on(
