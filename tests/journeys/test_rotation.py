@@ -73,6 +73,6 @@ async def test_a_rotated_secret_reaches_the_server_without_a_gap(tmp_path: Path)
 def until_the_old_one_is_gone(catwalk: Catwalk) -> None:
     catwalk.until(
         lambda event: event["event"] == "action" and event["kind"] == "destroy" and event["outcome"] == "applied",
-        within_s=90,
+        within_s=240,
         what="the end of the machine with the old secret",
     )
