@@ -37,7 +37,10 @@ class Transport(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one adapter is told. Exactly one of `package` and `command` is set; `arguments` follow the package."""
+    """What one adapter is told. Exactly one of `package` and `command` is set; `arguments` follow the package.
+
+    `program` is what runs in the package's environment in place of one of its executables, empty for an executable.
+    """
 
     host: str
     port: int
@@ -45,6 +48,7 @@ class Options:
     cache_dir: Path
     resolve_as_of: str
     entrypoint: str | None
+    program: tuple[str, ...]
     package: PackageRef | None
     command: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -71,7 +75,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parsed = parser.parse_args(own)
     if not trailing:
         parser.error("nothing to run: give -- npm:NAME@VERSION, -- pypi:NAME@VERSION, or --exec -- COMMAND")
-    if parsed.command:
+    if parsed.program and (parsed.local or parsed.entrypoint):
+        parser.error("--command replaces an executable of a package: it goes neither with --exec nor with --entrypoint")
+    if parsed.local:
         return _options(parsed, package=None, command=trailing)
     try:
         package = parse_package(trailing[0])
@@ -95,6 +101,7 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         cache_dir=parsed.cache_dir,
         resolve_as_of=parsed.resolve_as_of,
         entrypoint=parsed.entrypoint,
+        program=tuple(parsed.program),
         package=package,
         command=() if package else command,
         arguments=command[1:] if package else (),
@@ -140,7 +147,15 @@ def _parser() -> argparse.ArgumentParser:
         help="date for dependencies: published, latest, a date",
     )
     add("--entrypoint", help="name of the executable, where the package has several")
-    add("--exec", dest="command", action="store_true", help="run a local command instead of a package")
+    add(
+        "--command",
+        dest="program",
+        metavar="WORD",
+        action="append",
+        default=[],
+        help="run this in the package's environment instead of an executable of it; once for each word",
+    )
+    add("--exec", dest="local", action="store_true", help="run a local command instead of a package")
     add("--transport", choices=[each.value for each in Transport], default="stdio", help="how the server speaks")
     add("--server-port", type=int, default=0, help="port of a server that speaks HTTP; 0: a free one, told it in PORT")
     add("--server-path", default="/mcp", help="path of a server that speaks HTTP")

@@ -10,6 +10,11 @@ import re
 PRINCIPAL_HEADER = "catwalk-principal"
 """Who calls: an opaque text, the same for every call of one caller. Absent where nobody is told apart."""
 
+SCOPE_HEADER = "catwalk-sessions"
+"""Of an answer to `initialize`: `isolated` where the session has a server process of its own, else `shared`. A gateway
+may open a lost session anew only where nothing was kept for it alone.
+"""
+
 STATE_PREFIX = "cw1"
 _MACHINE = re.compile(rf"{STATE_PREFIX}\.([A-Za-z0-9_-]{{1,64}})\.")
 

@@ -95,6 +95,7 @@ class LegacyClient:
         self.http = http
         self.headers = {"accept": BOTH, "content-type": "application/json"}
         self.welcome: Json = {}
+        self.scope = ""
 
     async def initialize(self, revision: str = "2025-11-25", capabilities: Json | None = None) -> "LegacyClient":
         params = {
@@ -105,6 +106,7 @@ class LegacyClient:
         response = await self.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params})
         self.welcome = response.json()
         self.headers["mcp-session-id"] = response.headers["mcp-session-id"]
+        self.scope = response.headers["catwalk-sessions"]
         self.headers["mcp-protocol-version"] = self.welcome["result"]["protocolVersion"]
         accepted = await self.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
         assert accepted.status_code == 202

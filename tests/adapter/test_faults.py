@@ -114,6 +114,7 @@ async def test_sessions_share_a_process_as_the_mode_says(
     clients = [await LegacyClient(adapter, http).initialize(capabilities=capabilities) for _ in range(2)]
     pids = {text_of((await client.call(1, "pid")).json()) for client in clients}
     assert (len(pids) == 1) == share
+    assert {client.scope for client in clients} == {"shared" if share else "isolated"}
 
 
 async def test_two_hundred_abandoned_sessions_leave_no_process(start: Start, http: httpx.AsyncClient):

@@ -11,6 +11,7 @@ from gateway.adapter.http.session import Session
 from gateway.adapter.http.streams import EventsGone, StreamOutbox, StreamReader, parse_event_id
 from gateway.adapter.http.tenants import NoRoom
 from gateway.adapter.http.wire import Exchange, respond
+from gateway.protocol.affinity import SCOPE_HEADER
 from gateway.protocol.errors import INVALID_REQUEST, NOT_READY, PARSE_ERROR, Refusal
 from gateway.protocol.headers import SESSION_HEADER
 from gateway.protocol.messages import InvalidMessage, Message, MessageKind, read_message
@@ -95,8 +96,9 @@ class LegacyEndpoint:
         except Refused as refused:
             await respond(exchange, refused.status, refused.body)
         else:
-            name = SESSION_HEADER.encode()
-            await respond(exchange, 200, body, headers=((name, session.session_id.encode()),))
+            scope = b"isolated" if session.isolated else b"shared"
+            headers = ((SESSION_HEADER.encode(), session.session_id.encode()), (SCOPE_HEADER.encode(), scope))
+            await respond(exchange, 200, body, headers=headers)
 
     async def _session(self, exchange: Exchange, raw_id: str | None) -> Session | None:
         """The session that the request names; answers the request when there is none."""

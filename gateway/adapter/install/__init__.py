@@ -1,5 +1,7 @@
 """From a package name to an installed program: registries, runtimes, environments. Nothing here runs the server."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +27,28 @@ class Program:
 
 async def install_package(options: Options, package: PackageRef, log: AdapterLog) -> Program:
     """Make a package ready to run, from the cache where it is there. Raises AdapterFailure."""
-    context = InstallContext(cache=options.cache_dir.absolute(), resolve_as_of=options.resolve_as_of, log=log)
+    context = InstallContext(
+        cache=options.cache_dir.absolute(),
+        resolve_as_of=options.resolve_as_of,
+        log=log,
+        needs_executable=not options.program,
+    )
     installed = await _installed(context, package)
-    name = choose_executable(package, installed.targets, options.entrypoint)
-    log.event("installed", package=f"{package.registry.value}:{package.name}@{installed.version}", executable=name)
-    return Program(command=(installed.executables[name],), path=[Path(each) for each in installed.path])
+    command = _command(options, package, installed)
+    name = f"{package.registry.value}:{package.name}@{installed.version}"
+    log.event("installed", package=name, executable=Path(command[0]).name)
+    return Program(command=command, path=[Path(each) for each in installed.path])
+
+
+def _command(options: Options, package: PackageRef, installed: Installed) -> tuple[str, ...]:
+    """An executable of the package, or the command that was given in its place."""
+    if not options.program:
+        return (installed.executables[choose_executable(package, installed.targets, options.entrypoint)],)
+    name, *words = options.program
+    found = shutil.which(name, path=os.pathsep.join([*installed.path, os.environ.get("PATH", os.defpath)]))
+    if found is None:
+        raise AdapterFailure(Cause.NO_EXECUTABLE, f"neither {package} nor the machine has a program {name!r}")
+    return (found, *words)
 
 
 async def _installed(context: InstallContext, package: PackageRef) -> Installed:

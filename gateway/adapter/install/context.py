@@ -22,11 +22,15 @@ _NOISE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstallContext:
-    """Where packages are kept, as of when dependencies are resolved, where output goes."""
+    """Where packages are kept, as of when dependencies are resolved, where output goes.
+
+    `needs_executable` is false where a command of the manifest runs instead of an executable of the package.
+    """
 
     cache: Path
     resolve_as_of: str
     log: AdapterLog
+    needs_executable: bool = True
 
     async def query(self, command: Sequence[str], *, path: Sequence[Path] = ()) -> Finished:
         """Run a short command whose output is data. Raises AdapterFailure when it cannot run or does not end."""

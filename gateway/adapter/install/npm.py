@@ -42,7 +42,7 @@ async def install_npm(context: InstallContext, package: PackageRef) -> Installed
             return finished
     node = await any_node(context)
     facts = await _facts(context, node, package)
-    if not facts.bins:
+    if not facts.bins and context.needs_executable:
         choose_executable(package, facts.bins, None)
     folder = _folder(context, package, facts.version)
     async with locked(folder):
