@@ -79,6 +79,7 @@ def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
         yield from ("--resolve-as-of", spec.resolve_as_of)
     if spec.entrypoint:
         yield from ("--entrypoint", spec.entrypoint)
+    yield from spec.serving.arguments()
     yield "--"
     yield str(spec.package)
     yield from spec.arguments

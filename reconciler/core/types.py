@@ -17,6 +17,7 @@ from enum import StrEnum
 from reconciler.core.digests import server_digest
 from reconciler.core.problems import Location, Problem
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.serving import Serving
 from reconciler.core.setbacks import Setback
 
 
@@ -130,6 +131,8 @@ class ServerSpec:
     health: HealthPolicy = field(default_factory=HealthPolicy)
     entrypoint: str = ""
     """The executable of the package to run where it has several; empty lets the rules choose."""
+    serving: Serving = field(default_factory=Serving)
+    """How the server itself speaks MCP."""
     depends_on: tuple[str, ...] = ()
     """Servers of the same fleet that must be as desired and healthy before this one changes."""
     resolve_as_of: str = ""

@@ -11,6 +11,8 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from reconciler.core.problems import Location, Problem
+from reconciler.core.resolve import ADAPTER_PORT
+from reconciler.core.serving import Serving, SessionMode, TransportType
 from reconciler.core.types import (
     Guest,
     HealthPolicy,
@@ -96,6 +98,7 @@ def server_problems(server: ReadServer) -> Iterator[Problem]:
     yield from _scale_problems(server)
     yield from _variable_problems(server)
     yield from _sops_problems(server)
+    yield from _transport_problems(server)
 
 
 def _name_problems(server: ReadServer) -> Iterator[Problem]:
@@ -134,6 +137,19 @@ def _sops_problems(server: ReadServer) -> Iterator[Problem]:
         yield server.problem("missing-sops-block", message, hint, place)
 
 
+def _transport_problems(server: ReadServer) -> Iterator[Problem]:
+    transport = server.written.transport
+    unused = sorted(transport.model_fields_set - {"type"}) if transport.type == TransportType.STDIO else []
+    for field in unused:
+        message = f"`transport.{field}` says where a server listens, and this one speaks stdio"
+        place = server.document.place((*server.path, "transport", field))
+        yield server.problem("bad-transport", message, "write `type: streamable-http`, or remove it", place)
+    if transport.type != TransportType.STDIO and transport.port == ADAPTER_PORT:
+        message = f"port {ADAPTER_PORT} of a machine is Catwalk's own"
+        hint = "choose another one, or leave `port` out: the server is told a free one in the variable `PORT`"
+        yield server.problem("bad-transport", message, hint, server.place("transport", "port"))
+
+
 def server_warnings(server: ReadServer) -> Iterator[Problem]:
     """What works and should still be changed."""
     if not package_parts(server.written.package).version:
@@ -157,6 +173,7 @@ def server_spec(server: ReadServer) -> ServerSpec:
         scale=_scale(scale_of(server)),
         health=_health(health_of(server)),
         entrypoint=written.entrypoint,
+        serving=_serving(written),
         depends_on=tuple(dict.fromkeys(written.depends_on)),
         resolve_as_of=written.resolve_as_of or defaults.resolve_as_of,
         suspended=written.suspend,
@@ -188,6 +205,15 @@ def _guest(vm: schema.VirtualMachine) -> Guest:
 def _scale(scale: schema.Scale) -> Scale:
     return Scale(
         minimum=scale.min, maximum=scale.max, idle=IdleAction(scale.idle), idle_after_s=float(seconds(scale.idle_after))
+    )
+
+
+def _serving(written: schema.Server) -> Serving:
+    return Serving(
+        transport=TransportType(written.transport.type),
+        port=written.transport.port,
+        path=written.transport.path,
+        sessions=SessionMode(written.sessions),
     )
 
 

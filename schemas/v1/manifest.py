@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from schemas.v1.gateway import Gateway
 from schemas.v1.part import Part
+from schemas.v1.serving import Sessions, Transport
 from schemas.v1.terms import (
     Duration,
     Encrypted,
@@ -30,7 +31,7 @@ DEFAULT_REGION: Final = "iad"
 MOST_MACHINES: Final = 100
 
 LATER_KEYS: Final = frozenset(
-    {"git", "directory", "image", "remote", "transport", "files", "command", "access", "probe"}
+    {"git", "directory", "image", "remote", "files", "command", "access", "probe"}
     | {"pinned", "signed_commits", "allow", "deny", "max_monthly_cost"}
 )
 """Keys of the design that this version knows and cannot act on; they are refused instead of ignored."""
@@ -235,6 +236,20 @@ class Server(_Inheritable):
         title="Entrypoint",
         description="The executable of the package to run, where it has several.",
         examples=["mcp-server-time"],
+    )
+    transport: Transport = Field(
+        default=Transport(type="stdio"),
+        title="Transport",
+        description="How the server itself speaks inside its machine. Clients always get Streamable HTTP.",
+        examples=[{"type": "streamable-http", "port": 3000, "path": "/mcp"}],
+    )
+    sessions: Sessions = Field(
+        default="auto",
+        title="Sessions",
+        description="Whether clients share one process of the server: `auto` gives a process of its own to every "
+        "client that the server can ask something (elicitation, sampling, roots) and shares one among all others; "
+        "`shared`; `isolated`, for a server that keeps something for each client.",
+        examples=["isolated"],
     )
     depends_on: Annotated[tuple[Name, ...], Field(strict=False)] = Field(
         default=(),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.adapter.options import parse_options
 from reconciler.core.cost import guest_price, running_cost
 from reconciler.core.digests import canonical_json, keyed_digest, machine_digest
 from reconciler.core.drift import field_changes
@@ -18,6 +19,7 @@ from reconciler.core.problems import Location, Problem
 from reconciler.core.redact import Redactor
 from reconciler.core.resolve import adapter_arguments, duration, machine_config
 from reconciler.core.secret import MASK, SecretValue
+from reconciler.core.serving import Serving, SessionMode, TransportType
 from reconciler.core.types import Guest, Scale
 from tests.core.conftest import World
 
@@ -106,6 +108,20 @@ def test_options_of_the_adapter_stand_before_the_package(world: World) -> None:
         "pypi:mcp-server-time@2026.10.19",
         "--x",
     ]
+
+
+def test_what_the_adapter_does_by_itself_is_not_written_down(world: World) -> None:
+    http = Serving(transport=TransportType.STREAMABLE_HTTP)
+    assert next(adapter_arguments(world.spec(serving=Serving()))) == "--"
+    assert list(adapter_arguments(world.spec(serving=http)))[:3] == ["--transport", "streamable-http", "--"]
+
+
+def test_the_adapter_is_told_how_the_server_speaks(world: World) -> None:
+    http = Serving(transport=TransportType.STREAMABLE_HTTP, port=3000, path="/x", sessions=SessionMode.ISOLATED)
+    options = [*adapter_arguments(world.spec(serving=http))]
+    told = parse_options(options)
+    assert (told.transport.value, told.server_port, told.server_path) == ("streamable-http", 3000, "/x")
+    assert told.sessions.value == "isolated"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (0.5, "500ms"), (300, "300s")])

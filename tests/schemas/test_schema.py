@@ -34,6 +34,8 @@ GOOD = {
     "inline secret": {**manifest(secrets={"TOKEN": CIPHERTEXT}), "sops": {"version": "3.11.0", "age": []}},
     "secret in its own file": manifest(secrets={"TOKEN": None}),
     "size and scale": manifest(vm={"cpus": 2}, scale={"min": 1, "max": 3, "idle": "off", "idle_after": "1h"}),
+    "transport": manifest(transport={"type": "streamable-http", "port": 3000, "path": "/mcp"}),
+    "sessions": manifest(sessions="isolated"),
     "dates": manifest(resolve_as_of="2026-10-19"),
     "defaults": {**manifest(), "defaults": {"vm": {"memory_mb": 1024}, "env": {"A": "b"}}},
     "fly": {**manifest(), "fly": {"organization": "acme", "regions": ["iad", "fra"]}},
@@ -64,6 +66,12 @@ BAD = {
     "suspend as text": manifest(suspend="yes"),
     "arguments as text": manifest(args="--flag"),
     "entrypoint with a path": manifest(entrypoint="bin/x"),
+    "transport without a type": manifest(transport={"port": 3000}),
+    "transport that ended": manifest(transport={"type": "sse"}),
+    "port": manifest(transport={"type": "streamable-http", "port": 70_000}),
+    "path that is an address": manifest(transport={"type": "streamable-http", "path": "http://x/mcp"}),
+    "path with a query": manifest(transport={"type": "streamable-http", "path": "/mcp?key=1"}),
+    "sessions": manifest(sessions="own"),
 }
 
 

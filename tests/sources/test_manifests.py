@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.serving import Serving, SessionMode, TransportType
 from reconciler.core.types import Guest, HealthPolicy, IdleAction, PackageReference, Registry, Scale, SecretDeclaration
 from reconciler.errors import InvalidManifests
 from reconciler.sources.manifests import read_manifests
@@ -47,6 +48,8 @@ def test_a_server_becomes_a_spec_with_all_that_it_says() -> None:
             "regions: [fra, iad]\n"
             "health: {interval: 30s, timeout: 3s, grace: 5m}\n"
             "entrypoint: mcp-server-time\n"
+            "transport: {type: streamable-http, port: 3000, path: /x}\n"
+            "sessions: isolated\n"
             "resolve_as_of: 2026-10-20\n"
             "suspend: true\n"
             "description: Tells the time.\n"
@@ -63,6 +66,9 @@ def test_a_server_becomes_a_spec_with_all_that_it_says() -> None:
     assert spec.regions == ("fra", "iad")
     assert spec.health == HealthPolicy(interval_s=30.0, timeout_s=3.0, grace_s=300.0)
     assert (spec.entrypoint, spec.resolve_as_of, spec.suspended) == ("mcp-server-time", "2026-10-20", True)
+    assert spec.serving == Serving(
+        transport=TransportType.STREAMABLE_HTTP, port=3000, path="/x", sessions=SessionMode.ISOLATED
+    )
     assert (spec.app, spec.description) == ("acme-time", "Tells the time.")
     assert spec.location == Location(file="catwalk.yaml", line=4, column=3)
     assert spec.secrets == (
@@ -224,6 +230,26 @@ ONE_PROBLEM = {
     "suspend": (server(PIN + "suspend: yes"), "wrong-type", "6:14", "`true` or `false`"),
     "date": (server(PIN + "resolve_as_of: 2026-02-30"), "bad-date", "6:20", "`latest` or a date"),
     "entrypoint": (server(PIN + "entrypoint: bin/x"), "bad-entrypoint", "6:17", "arguments go to `args`"),
+    "port on stdio": (
+        server(PIN + "transport: {type: stdio, port: 3000}"),
+        "bad-transport",
+        "6:36",
+        "write `type: streamable-http`",
+    ),
+    "our own port": (
+        server(PIN + "transport: {type: streamable-http, port: 8080}"),
+        "bad-transport",
+        "6:46",
+        "leave `port` out",
+    ),
+    "old transport": (server(PIN + "transport: {type: sse}"), "unknown-choice", "6:23", "`streamable-http`"),
+    "path of a transport": (
+        server(PIN + "transport: {type: streamable-http, path: mcp}"),
+        "bad-path",
+        "6:46",
+        "such as `/mcp`",
+    ),
+    "sessions": (server(PIN + "sessions: own"), "unknown-choice", "6:15", "`isolated`"),
     "twice": (server(PIN + "secrets: {A: }\nenv: {A: x}"), "duplicate-variable", "6:15", "both in `env` and"),
     "no sops": (server(PIN + f"secrets: {{A: '{CIPHERTEXT}'}}"), "missing-sops-block", "6:18", "nothing can decrypt"),
     "encrypted fleet": (
@@ -422,7 +448,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    ["package", "args", "env", "secrets", "vm", "scale", "regions", "health", "suspend", "entrypoint", "git", "labels"]
+    ["package", "args", "env", "secrets", "vm", "scale", "regions", "health", "suspend", "git", "transport", "sessions"]
 )
 
 
