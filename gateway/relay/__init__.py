@@ -10,20 +10,25 @@ from gateway.relay.faults import (
     RelayFault,
     UpstreamBroken,
     UpstreamBusy,
+    UpstreamForbidden,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from gateway.relay.limits import RelayLimits
+from gateway.relay.outside import BadURL, OutsideRules, OutsideURL, read_url
 from gateway.relay.pool import Address, Relay
 from gateway.relay.response import BufferedResponse
 from gateway.relay.wire import MalformedHead, RequestHead, ResponseHead
 
 __all__ = [
     "Address",
+    "BadURL",
     "BufferedResponse",
     "Exchange",
     "ExchangeAborted",
     "MalformedHead",
+    "OutsideRules",
+    "OutsideURL",
     "Relay",
     "RelayFault",
     "RelayLimits",
@@ -32,6 +37,8 @@ __all__ = [
     "ResponseSink",
     "UpstreamBroken",
     "UpstreamBusy",
+    "UpstreamForbidden",
     "UpstreamTimeout",
     "UpstreamUnreachable",
+    "read_url",
 ]

@@ -2,6 +2,7 @@
 
 RelayFault                 carries `cause`, a sentence fragment without secrets and without the client's data
 ├── UpstreamUnreachable    no connection came about: nothing was sent, another try is safe
+│   └── UpstreamForbidden  its address is one that may not be reached: the configuration has to change
 ├── UpstreamBusy           our own limit of connections is reached: nothing was sent, wait
 ├── UpstreamTimeout        it did not accept, read or answer in time
 ├── UpstreamBroken         it answered something that is not HTTP, or stopped in the middle
@@ -24,6 +25,10 @@ class UpstreamUnreachable(RelayFault):
         super().__init__(cause)
         self.refused = refused
         """Whether the address answered that nobody listens, as against an address that cannot be found or reached."""
+
+
+class UpstreamForbidden(UpstreamUnreachable):
+    """The address is not one that the gateway may connect to."""
 
 
 class UpstreamBusy(RelayFault):

@@ -7,7 +7,9 @@ upstream acted on it cannot be known, and MCP calls are not idempotent.
 
 import asyncio
 import errno
+import ssl
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +18,7 @@ from gateway.relay.exchange import Exchange, ResponseSink
 from gateway.relay.faults import ExchangeAborted, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from gateway.relay.known import KnownHeads
 from gateway.relay.limits import RelayLimits
+from gateway.relay.outside import Outside, Resolve, allowed_addresses, resolve, tls_context
 
 
 class Address(NamedTuple):
@@ -26,6 +29,8 @@ class Address(NamedTuple):
     host: str
     port: int
     authority: str
+    outside: Outside | None = None
+    """Of a place outside the fleet, whose address is looked at before it is connected to; None for the fleet's own."""
 
 
 @dataclass(slots=True)
@@ -44,8 +49,10 @@ class _Lane:
 class Relay:
     """Starts exchanges. Belongs to one event loop; `aclose` ends everything that it started."""
 
-    def __init__(self, limits: RelayLimits) -> None:
+    def __init__(self, limits: RelayLimits, *, look_up: Resolve = resolve) -> None:
+        """`look_up` finds the addresses of places outside the fleet."""
         self.limits = limits
+        self._look_up = look_up
         self._lanes: dict[Address, _Lane] = {}
         self._heads = KnownHeads()
         self._sweep_timer: asyncio.TimerHandle | None = None
@@ -121,7 +128,7 @@ class Relay:
 
         try:
             async with asyncio.timeout(self.limits.connect_timeout_s):
-                _, connection = await asyncio.get_running_loop().create_connection(make, address.host, address.port)
+                connection = await self._reach(make, address)
         except TimeoutError as error:
             raise UpstreamTimeout(f"no connection within {self.limits.connect_timeout_s:g} s") from error
         except OSError as error:
@@ -130,6 +137,26 @@ class Relay:
             raise UpstreamUnreachable("the connection was closed as soon as it was made")
         lane.everything.add(connection)
         return connection
+
+    async def _reach(self, make: Callable[[], UpstreamConnection], address: Address) -> UpstreamConnection:
+        loop, outside = asyncio.get_running_loop(), address.outside
+        if outside is None:
+            _, connection = await loop.create_connection(make, address.host, address.port)
+            return connection
+        found = await allowed_addresses(address.host, address.port, outside, self._look_up)
+        context = tls_context() if outside.is_encrypted else None
+        name = address.host if outside.is_encrypted else None
+        for number, numeric in enumerate(found):
+            try:
+                _, connection = await loop.create_connection(
+                    make, numeric, address.port, ssl=context, server_hostname=name
+                )
+            except OSError:
+                if number == len(found) - 1:
+                    raise
+            else:
+                return connection
+        raise AssertionError("a name has addresses here")
 
     def _keep(self, lane: _Lane, connection: UpstreamConnection) -> None:
         lane.idle.append(connection)
@@ -161,7 +188,15 @@ class Relay:
 
 def _unreachable(error: OSError) -> UpstreamUnreachable:
     """Explain a failed connect without the text of the operating system's error, which names addresses."""
+    if isinstance(error, ssl.SSLError):
+        return UpstreamUnreachable(f"no encrypted connection could be made: {_tls_reason(error)}")
     if error.errno == errno.ECONNREFUSED:
         return UpstreamUnreachable("the connection was refused", refused=True)
     reason = error.strerror or "no address of it could be reached"
     return UpstreamUnreachable(f"no connection could be made: {reason}")
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not good ({error.verify_message})"
+    return (error.reason or "handshake failed").replace("_", " ").lower()
