@@ -4,7 +4,7 @@ Everything here needs two places at once, such as a size whose CPUs stand in the
 server, so each problem points to the one that was written last.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -139,15 +139,19 @@ def _sops_problems(server: ReadServer) -> Iterator[Problem]:
 
 def _transport_problems(server: ReadServer) -> Iterator[Problem]:
     transport = server.written.transport
-    unused = sorted(transport.model_fields_set - {"type"}) if transport.type == TransportType.STDIO else []
-    for field in unused:
-        message = f"`transport.{field}` says where a server listens, and this one speaks stdio"
-        place = server.document.place((*server.path, "transport", field))
-        yield server.problem("bad-transport", message, "write `type: streamable-http`, or remove it", place)
-    if transport.type != TransportType.STDIO and transport.port == ADAPTER_PORT:
+    if transport.type == "stdio":
+        yield from _unused_transport(server, sorted(transport.model_fields_set - {"type"}))
+    elif transport.port == ADAPTER_PORT:
         message = f"port {ADAPTER_PORT} of a machine is Catwalk's own"
         hint = "choose another one, or leave `port` out: the server is told a free one in the variable `PORT`"
         yield server.problem("bad-transport", message, hint, server.place("transport", "port"))
+
+
+def _unused_transport(server: ReadServer, fields: Sequence[str]) -> Iterator[Problem]:
+    for field in fields:
+        message = f"`transport.{field}` says where a server listens, and this one speaks stdio"
+        place = server.document.place((*server.path, "transport", field))
+        yield server.problem("bad-transport", message, "write `type: streamable-http`, or remove it", place)
 
 
 def server_warnings(server: ReadServer) -> Iterator[Problem]:
