@@ -64,12 +64,17 @@ class Machine:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop_asked.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._leave)
         server = _http_server(self._app)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             tasks.start_soon(self._live_and_stop, server)
         self._log.event("stopped")
         return exit_code(self._failure.cause) if self._failure else 0
+
+    def _leave(self) -> None:
+        self._app.leave()
+        self._log.event("leaving")
 
     async def _live_and_stop(self, server: _Server) -> None:
         async with anyio.create_task_group() as life:

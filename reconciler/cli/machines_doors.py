@@ -16,13 +16,15 @@ from reconciler.fly.client import MachinesAPI, OnCall
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.logs import FlyLogs
 from reconciler.fly.probe import DataPath, MCPProber
+from reconciler.fly.session import Patience
 from reconciler.loop.ports import Fleet
 from reconciler.settings import Settings
 
 Redact = Callable[[str], str]
 HTTP_PORT: Final = 80
 
-
+FLY_HANDOVER_S: Final = 10.0
+"""As long as `fly deploy` waits between two machines of a blue/green change."""
 FLY_STARTS_AT_ONCE: Final = 64
 """Fly limits calls per action and app, and every server is an app of its own. Measured in simulated time with starts of
 5 s: 64 servers took 46 s eight at a time and 11 s all at once (tests/bench/README.md)."""
@@ -38,6 +40,8 @@ class Address:
     data_path: DataPath
     starts_at_once: int = 8
     """How many servers may be started, changed or stopped at the same time."""
+    handover_s: float = 5.0
+    """What the callers of a machine get to finish before it goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,7 @@ def fly_address(settings: Settings) -> Address:
         token=settings.fly_api_token,
         data_path=flycast(settings.flycast_url),
         starts_at_once=FLY_STARTS_AT_ONCE,
+        handover_s=FLY_HANDOVER_S,
     )
 
 
@@ -119,7 +124,8 @@ async def open_machines(
         prober = await opened.enter_async_context(MCPProber(address.data_path, redact=redact))
 
         def open_fleet(fleet: str, organization: str) -> Fleet:
-            return FlyFleet(api, fleet=fleet, organization=organization)
+            patience = Patience(handover_s=address.handover_s)
+            return FlyFleet(api, fleet=fleet, organization=organization, patience=patience)
 
         yield MachinesDoors(
             open_fleet=open_fleet, logs=FlyLogs(service, machines_api=api, redact=redact), prober=prober

@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_process import Manner, Stage, announced, run_fleet, set_stage
 from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.keys import session_key
-from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
+from reconciler.cli.machine_environment import machine_environment, package_cache, runner_command
 from reconciler.cli.machines_doors import Address, engine_address
 from reconciler.cli.place import Endpoint, Place, make_state
 from reconciler.cli.ready import Announce, ReadyWatch
@@ -24,6 +24,7 @@ from reconciler.cli.repository import open_source
 from reconciler.cli.serving import bind
 from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
+from reconciler.core.runner import RUNNER_IMAGE_NAME
 from reconciler.engine import Engine, EngineSettings, Timings, run_engine
 from reconciler.loop.progress import Progress
 from reconciler.loop.schedule import ScheduleSettings

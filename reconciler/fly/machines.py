@@ -203,6 +203,17 @@ async def stop(api: MachinesAPI, app: str, machine_id: str, *, signal: str, grac
     await api.tell(_order("POST", path, f"stop machine {machine_id} in app {app}", body))
 
 
+async def signal(api: MachinesAPI, app: str, machine_id: str, *, signal: str) -> None:
+    """Sends a signal to the command of a machine.
+
+    Raises:
+        NotFound: it is gone.
+        Conflict: it does not run.
+    """
+    path = f"{paths.machine(app, machine_id)}/signal"
+    await api.tell(_order("POST", path, f"signal machine {machine_id} in app {app}", {"signal": signal}))
+
+
 async def cordon(api: MachinesAPI, app: str, machine_id: str) -> None:
     """Takes a machine out of the proxy's rotation; one that is out stays so. The mark is lost with an update.
 

@@ -7,6 +7,7 @@ looked at first. A machine is stopped or destroyed only after its mark was read,
 from reconciler.core.actions import Cordon, Destroy, Start, Stop, Uncordon
 from reconciler.core.types import MachineState
 from reconciler.fly import errors, leases, machines, waiting
+from reconciler.fly.handover import hand_over
 from reconciler.fly.machines import MachineVersion
 from reconciler.fly.observed import FLEET_KEY, host_ok, machine_state
 from reconciler.fly.results import Done
@@ -49,7 +50,9 @@ async def stop(session: Session, action: Stop) -> Done:
 
 
 async def cordon(session: Session, action: Cordon) -> Done:
-    """Takes a machine of ours out of rotation. One that is gone is as far out as it can be.
+    """Takes a machine of ours out of rotation, once what lives in it has had time to end.
+
+    One that is gone is as far out as it can be.
 
     Raises:
         NotOurs: it does not carry the mark of this fleet.
@@ -57,6 +60,7 @@ async def cordon(session: Session, action: Cordon) -> Done:
     try:
         entry = await machines.get(session.api, action.app, action.machine_id)
         refuse_foreign(session, action.app, entry)
+        await hand_over(session, action.app, entry)
         await machines.cordon(session.api, action.app, action.machine_id)
     except errors.NotFound:
         return Done(machine_id=action.machine_id, detail="it was gone already")

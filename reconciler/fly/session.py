@@ -29,6 +29,8 @@ class Patience:
     """One wait. Between two, the machine is looked at, so that a crash is noticed before the time is over."""
     settle_s: float = 60.0
     """From an order to stop or destroy to its effect."""
+    handover_s: float = 0.0
+    """What the callers of a machine get to finish before it is taken out of rotation."""
     prepare_s: float = 30.0
     """How long a start may be refused while the machine is prepared or replaced (seen: 9 s)."""
     image_attempts: int = 5

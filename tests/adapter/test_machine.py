@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.adapter.support import FAULTY, Adapter, LegacyClient, Start, poll, text_of
+from tests.adapter.support import BOTH, EVERYTHING, FAULTY, Adapter, LegacyClient, Start, poll, text_of
 
 PYTHON = sys.executable
 
@@ -169,3 +169,24 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def test_a_machine_that_leaves_finishes_what_lives_in_it_and_sends_the_rest_elsewhere(start: Start):
+    adapter = start(PYTHON, EVERYTHING, options=("--exec",))
+    adapter.wait_for("ready")
+    async with httpx.AsyncClient(timeout=20) as http:
+        client = await LegacyClient(adapter, http).initialize()
+        adapter.process.send_signal(signal.SIGUSR1)
+        poll(lambda: adapter.events("leaving"), adapter.text)
+        listed = await client.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        opening = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "new", "version": "1"}}
+        message = {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": opening}
+        headers = {"accept": BOTH}
+        refused = await http.post(adapter.url, json=message, headers=headers)
+        replayed = await http.post(adapter.url, json=message, headers=headers | {"fly-replay-src": "instance=m2"})
+        health = adapter.health()
+    assert listed.status_code == 200
+    assert (refused.status_code, refused.headers["fly-replay"]) == (503, "elsewhere=true")
+    assert (replayed.status_code, "fly-replay" in replayed.headers) == (200, False)
+    assert health.status_code == 200
+    assert adapter.stop() == 0

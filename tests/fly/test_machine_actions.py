@@ -9,6 +9,8 @@ import pytest
 from reconciler.core.actions import Cordon, Create, Destroy, Start, Stop, Uncordon, Update
 from reconciler.core.setbacks import HOST_FULL
 from reconciler.core.types import DesiredMachine, OutcomeKind
+from reconciler.fly.fleet import FlyFleet
+from reconciler.fly.session import Patience
 
 APP = "/v1/apps/acme-time"
 MACHINES = f"{APP}/machines"
@@ -515,3 +517,49 @@ async def test_what_was_just_touched_is_asked_for_by_id_until_lists_catch_up(ser
     observation = await fleet.observe()
     assert [(found.id, found.instance_id) for found in observation.machines] == [("m1", "01N")]
     assert observation.complete
+
+
+RUNNER = {"image": "registry.example/acme/catwalk-runner:0.1.0@sha256:" + "0" * 64}
+
+
+def machine_of(image: str, **changes: object) -> dict[str, object]:
+    made = machine(**changes)
+    made["config"] = made["config"] | {"image": image}
+    return made
+
+
+async def test_a_machine_gets_time_to_finish_before_it_is_taken_out_of_rotation(server, api, clock, revision):
+    fleet = FlyFleet(api, fleet="acme", organization="acme-org", patience=Patience(handover_s=7))
+    server.on("GET", M1, machine_of(RUNNER["image"]))
+    server.on("POST", f"{M1}/signal", {"ok": True})
+    server.on("POST", f"{M1}/cordon", {"ok": True})
+    assert (await do(fleet, CORDON, revision)).kind is OutcomeKind.APPLIED
+    assert [seen.call for seen in server.seen if seen.method == "POST"] == [f"POST {M1}/signal", f"POST {M1}/cordon"]
+    assert server.calls("POST", f"{M1}/signal")[0].body == b'{"signal":"SIGUSR1"}'
+    assert 7 in clock.slept
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(machine_of("registry.example/acme/search:1"), id="an image that may not know the signal"),
+        pytest.param(machine_of(RUNNER["image"], state="suspended"), id="asleep"),
+        pytest.param(machine_of(RUNNER["image"], state="starting"), id="not up yet"),
+    ],
+)
+async def test_a_machine_that_cannot_hand_over_goes_at_once(server, api, clock, revision, found):
+    fleet = FlyFleet(api, fleet="acme", organization="acme-org", patience=Patience(handover_s=7))
+    server.on("GET", M1, found)
+    server.on("POST", f"{M1}/cordon", {"ok": True})
+    assert (await do(fleet, CORDON, revision)).kind is OutcomeKind.APPLIED
+    assert [seen.call for seen in server.seen if seen.method == "POST"] == [f"POST {M1}/cordon"]
+    assert 7 not in clock.slept
+
+
+async def test_a_machine_that_stops_in_the_moment_of_the_hand_over_goes_at_once(server, api, clock, revision):
+    fleet = FlyFleet(api, fleet="acme", organization="acme-org", patience=Patience(handover_s=7))
+    server.on("GET", M1, machine_of(RUNNER["image"]))
+    server.on("POST", f"{M1}/signal", (412, {"error": "failed_precondition: unable to signal machine, not running"}))
+    server.on("POST", f"{M1}/cordon", {"ok": True})
+    assert (await do(fleet, CORDON, revision)).kind is OutcomeKind.APPLIED
+    assert 7 not in clock.slept

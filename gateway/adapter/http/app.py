@@ -10,6 +10,7 @@ from gateway.adapter.causes import AdapterFailure
 from gateway.adapter.child import CannotWrite
 from gateway.adapter.http.admission import check_origin, check_post
 from gateway.adapter.http.gate import CallGate, TooManyCalls
+from gateway.adapter.http.leaving import ELSEWHERE, belongs_elsewhere
 from gateway.adapter.http.legacy import LegacyEndpoint, refuse
 from gateway.adapter.http.modern import ModernEndpoint
 from gateway.adapter.http.outbox import ClientGone
@@ -51,12 +52,17 @@ class AdapterApp:
         self._gate = CallGate(total=options.max_calls, per_principal=options.max_calls_per_principal)
         self._endpoints: Endpoints | None = None
         self._close_streams: Callable[[], None] = lambda: None
+        self._leaving = False
         self._draining = False
 
     def connect(self, legacy: LegacyEndpoint, modern: ModernEndpoint, close_streams: Callable[[], None]) -> None:
         """Say who carries out calls, and how open streams are ended."""
         self._endpoints = (legacy, modern)
         self._close_streams = close_streams
+
+    def leave(self) -> None:
+        """Begin nothing new that another machine could carry out; go on with all that lives here."""
+        self._leaving = True
 
     def drain(self) -> None:
         """Take no new calls and end the open streams."""
@@ -140,7 +146,10 @@ class AdapterApp:
         except InvalidMessage as error:
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message=f"Invalid request: {error}"))
         else:
-            await _dispatch(exchange, message, endpoints)
+            if self._leaving and belongs_elsewhere(exchange, message):
+                await respond(exchange, 503, headers=(ELSEWHERE, *_RETRY_SOON))
+            else:
+                await _dispatch(exchange, message, endpoints)
 
 
 async def _legacy_batch(exchange: Exchange, text: str, legacy: LegacyEndpoint) -> None:

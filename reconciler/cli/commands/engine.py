@@ -9,9 +9,10 @@ from typing import Literal, TypedDict, Unpack
 import anyio
 import click
 
-from reconciler.cli.machine_environment import RUNNER_IMAGE_NAME, machine_environment, package_cache, runner_command
+from reconciler.cli.machine_environment import machine_environment, package_cache, runner_command
 from reconciler.cli.options import AS_JSON, debug
 from reconciler.cli.signals import until_told_to_stop
+from reconciler.core.runner import RUNNER_IMAGE_NAME
 from reconciler.engine import Engine, EngineSettings, ForeignLease, RateLimits, Simulation, run_engine
 
 DEFAULT_PORT = 4280
