@@ -11,6 +11,7 @@ from typing import Final
 import anyio
 import uvicorn
 
+from gateway.adapter.listener import bound_socket
 from gateway.app import Gateway
 from reconciler.errors import EnvironmentFault
 
@@ -25,13 +26,10 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         EnvironmentFault: the port is in use, or may not be used.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        listener = bound_socket(host, port)
         listener.listen(BACKLOG)
     except OSError as error:
-        listener.close()
         raise EnvironmentFault(
             "port-in-use",
             f"port {port} of {host} cannot be used for the gateway: {error.strerror}",

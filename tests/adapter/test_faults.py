@@ -1,5 +1,6 @@
 """What goes wrong in the field, each once: nobody gets another's data, nothing hangs, nothing is left behind."""
 
+import asyncio
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from gateway.adapter.__main__ import _bind
+from gateway.adapter.__main__ import bind
+from gateway.adapter.listener import bound_socket
 from gateway.adapter.options import parse_options
 from tests.adapter.support import (
     BOTH,
@@ -175,13 +177,30 @@ def test_a_killed_client_leaves_neither_server_nor_helper(start: Start):
 
 
 def test_the_kernel_notices_clients_that_are_gone_without_a_word():
-    listener = _bind(parse_options(["--host", "127.0.0.1", "--port", "0", "--", "npm:x"]))
-    with listener:
+    with bind(parse_options(["--host", "127.0.0.1", "--port", "0", "--", "npm:x"])) as listener:
         listener.listen()
         with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+
+
+async def test_an_answer_in_two_pieces_does_not_wait_for_an_acknowledgement():
+    """Asyncio itself turns Nagle's algorithm off, and only for sockets that name their protocol."""
+    accepted: list[int] = []
+
+    def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own: socket.socket = writer.get_extra_info("socket")
+        accepted.append(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with bound_socket("127.0.0.1", 0) as listener:
+        async with await asyncio.start_server(note, sock=listener) as server:
+            _, port = server.sockets[0].getsockname()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            assert await reader.read() == b""
+            writer.close()
+    assert accepted == [1]
 
 
 async def test_an_answer_above_the_limit_fails_its_call_and_the_next_one_works(start: Start, http: httpx.AsyncClient):
