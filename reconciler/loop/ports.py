@@ -12,6 +12,7 @@ from typing import Protocol
 from reconciler.core.actions import Action, Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
+from reconciler.core.proposals import ProposedPlan
 from reconciler.core.secret import SecretValue
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
@@ -227,22 +228,108 @@ class Memory(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A commit that somebody wants to see merged: the head of a pull request, or one of a merge queue."""
+
+    number: int
+    """Of the pull request; 0 for a commit of a merge queue."""
+    commit: str
+    """40 hexadecimal digits."""
+    ref: str
+    """Where the repository keeps it: `refs/pull/12/head`, also for a fork, or `refs/heads/gh-readonly-queue/…`."""
+
+
+class ProposalSource(Protocol):
+    """Reads proposed commits: as data, and none of it is ever run."""
+
+    async def proposed(self, proposal: Proposal) -> tuple[Revision, Mapping[str, bytes]]:
+        """The commit, and its manifests and secret files as `Source.files` gives them.
+
+        Raises:
+            SourceError: it is gone, does not hold the followed directory, or exceeds a limit.
+            Unavailable: the repository does not answer now.
+            EnvironmentFault: it cannot be read with what this machine has.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingProposal:
+    """A proposal that waits to be planned."""
+
+    proposal: Proposal
+    asked: int
+    """How often a plan of it was asked for; another number after planning means that it was asked for anew."""
+    told: bool
+    """Whether it was planned before."""
+
+
+class Proposals(Protocol):
+    """The memory of proposed commits. The newest commit of a pull request is the only one that waits."""
+
+    async def waiting(self) -> Sequence[WaitingProposal]:
+        """Those that wait, oldest first."""
+        ...
+
+    async def ask(self, proposal: Proposal) -> None:
+        """Makes one wait, again if it was planned before; an older commit of the same pull request waits no more."""
+        ...
+
+    async def keep_proposed(self, proposal: Proposal, planned: ProposedPlan, *, asked: int) -> None:
+        """Keeps what a plan came to; it waits no more, unless it was asked for again meanwhile."""
+        ...
+
+    async def known_proposals(self) -> frozenset[tuple[int, str]]:
+        """Number and commit of every proposal that waits or was planned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One webhook that asks for a look."""
+    """One webhook that asks for a look, at the fleet or at a proposed commit."""
 
     id: str
     """GitHub's `X-GitHub-Delivery`: a redelivery has the id of the first."""
-    trigger: Trigger
+    trigger: Trigger | None
+    """Why the loop is to look; none where only a proposal is to be planned."""
     received_at: datetime
+    proposal: Proposal | None = None
+    replanned: str = ""
+    """A commit whose plan somebody asked for again; empty for none."""
 
 
 class Inbox(Protocol):
     """Keeps the webhooks that were taken in, so that each wakes the loop once."""
 
-    async def take_in(self, delivery: Delivery) -> bool:
-        """Makes a delivery durable; whether it is new.
+    async def take_in(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Makes deliveries durable, with the proposals that they tell of; for each, whether it is new.
 
         Raises:
-            Unavailable: it could not be kept; whoever sent it is to send it again.
+            Unavailable: none could be kept; whoever sent them is to send them again.
         """
+        ...
+
+
+class TextShelf(Protocol):
+    """Texts by key, for what other rooms must remember. Every call is durable when it returns."""
+
+    async def load(self) -> Sequence[tuple[str, str]]:
+        """Key and text of each, in the order in which the keys first came.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        ...
+
+    async def save(self, texts: Mapping[str, str]) -> None:
+        """Adds or replaces these, all or none.
+
+        Raises:
+            Conflict: this process leads no longer.
+            Unavailable: the store does not answer.
+        """
+        ...
+
+    async def forget(self, keys: Collection[str]) -> None:
+        """Removes these; unknown keys are no fault. Raises as `save` does."""
         ...

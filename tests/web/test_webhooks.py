@@ -5,12 +5,14 @@ import hmac
 import json
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
+import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,10 +22,11 @@ from litestar.testing import AsyncTestClient
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import Trigger
 from reconciler.errors import Unavailable
-from reconciler.loop.ports import Delivery
+from reconciler.loop.ports import Delivery, Proposal
 from reconciler.web.webhooks import Followed, Hooks, webhook_router
 from reconciler.web.webhooks.events import meaning_of
-from reconciler.web.webhooks.flood import BURST
+from reconciler.web.webhooks.flood import BodyBudget, TooMuchAtOnce
+from reconciler.web.webhooks.intake import MOST_A_WRITE, MOST_WAITING, Intake
 from reconciler.web.webhooks.receiver import MOST_BYTES
 from reconciler.web.webhooks.signature import is_signed
 
@@ -50,14 +53,22 @@ class Desk:
     kept: list[str] = field(default_factory=list)
     woken: list[Trigger] = field(default_factory=list)
     error: Exception | None = None
+    proposals: list[Proposal] = field(default_factory=list)
+    replanned: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
-    async def take_in(self, delivery: Delivery) -> bool:
+    async def take_in(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         if self.error is not None:
             raise self.error
-        known = delivery.id in self.kept
-        if not known:
-            self.kept.append(delivery.id)
-        return not known
+        return [self._is_new(delivery) for delivery in deliveries]
+
+    def _is_new(self, delivery: Delivery) -> bool:
+        if delivery.id in self.kept:
+            return False
+        self.kept.append(delivery.id)
+        self.proposals += [delivery.proposal] if delivery.proposal else []
+        self.replanned += [delivery.replanned] if delivery.replanned else []
+        return True
 
     async def deliver(self, payload: object, event: str = "push", delivery_id: str = "d-1", **headers: str):
         return await self.send(json.dumps(payload).encode(), event, delivery_id, **headers)
@@ -77,7 +88,10 @@ class Desk:
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     made = Desk()
-    hooks = Hooks(secret=SECRET, followed=FOLLOWED, inbox=made, wake=made.woken.append, clock=made.clock)
+    hooks = Hooks(
+        secret=SECRET, followed=FOLLOWED, inbox=made, wake=made.woken.append, clock=made.clock,
+        proposed=lambda: made.told.append("proposed"), changed=lambda: made.told.append("changed"),
+    )  # fmt: skip
     async with AsyncTestClient(Litestar([webhook_router(hooks)])) as client:
         made.client = client
         yield made
@@ -164,13 +178,73 @@ async def test_a_ping_is_answered(desk):
     assert (answer.status_code, answer.json()) == (200, {"reason": "pong"})
 
 
-async def test_a_flood_is_turned_away_and_passes(desk):
-    codes = [(await desk.deliver(PUSH, delivery_id=f"d-{number}")).status_code for number in range(BURST + 5)]
-    assert codes == [202] * BURST + [429] * 5
-    turned_away = await desk.deliver(PUSH, delivery_id="d-last")
-    assert int(turned_away.headers["retry-after"]) > 0
-    desk.clock.time += timedelta(seconds=1)
-    assert (await desk.deliver(PUSH, delivery_id="d-last")).status_code == 202
+def test_bodies_have_room_together_and_give_it_back():
+    budget = BodyBudget(100)
+    with budget.room_for(60), budget.room_for(40), pytest.raises(TooMuchAtOnce), budget.room_for(1):
+        pass
+    with budget.room_for(100):
+        pass
+
+
+async def test_a_webhook_for_which_there_is_no_room_may_come_again(desk, monkeypatch):
+    monkeypatch.setattr("reconciler.web.webhooks.flood.BodyBudget.room_for", _full)
+    answer = await desk.deliver(PUSH)
+    assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
+    assert desk.kept == []
+
+
+def _full(*_: object):
+    raise TooMuchAtOnce
+
+
+async def test_webhooks_that_come_together_are_kept_together(anyio_backend):
+    writes: list[int] = []
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    class Slow:
+        async def take_in(self, deliveries):
+            writes.append(len(deliveries))
+            begun.set()
+            await go_on.wait()
+            return [True] * len(deliveries)
+
+    intake, news = Intake(Slow()), []
+
+    async def come(number: int) -> None:
+        news.append(await intake.take_in(Delivery(id=f"d-{number}", trigger=Trigger.WEBHOOK, received_at=NOW)))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(come, 0)
+            await begun.wait()
+            for number in range(1, MOST_WAITING + 1):
+                group.start_soon(come, number)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Unavailable):
+                await intake.take_in(Delivery(id="one-more", trigger=None, received_at=NOW))
+            go_on.set()
+    assert news == [True] * (MOST_WAITING + 1)
+    assert writes == [1] + [MOST_A_WRITE] * (MOST_WAITING // MOST_A_WRITE)
+
+
+async def test_who_waited_for_a_write_that_failed_is_told(anyio_backend):
+    class Full:
+        async def take_in(self, _):
+            await anyio.lowlevel.checkpoint()
+            raise Unavailable("database-failed", "the disk is full")
+
+    intake, failed = Intake(Full()), []
+
+    async def come(number: int) -> None:
+        try:
+            await intake.take_in(Delivery(id=f"d-{number}", trigger=None, received_at=NOW))
+        except Unavailable as fault:
+            failed.append(fault.problem.code)
+
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(come, number)
+    assert failed == ["database-failed"] * 5
 
 
 HELLO = {"repository": {"full_name": "Codertocat/Hello-World", "default_branch": "main"}}
@@ -199,6 +273,66 @@ MEANINGS = [
         "check_run", HELLO | {"action": "completed", "check_run": {"name": "catwalk/sync"}}, None, id="our own echo"
     ),
 ]
+
+
+HEAD = "ec26c3e57ca3a959ca5aad62de7213c562f8c821"
+PULL = HELLO | {
+    "action": "synchronize",
+    "number": 12,
+    "pull_request": {"head": {"sha": HEAD}, "base": {"ref": "main"}},
+}
+QUEUE_REF = f"refs/heads/gh-readonly-queue/main/pr-12-{HEAD}"
+QUEUED = HELLO | {
+    "action": "checks_requested",
+    "merge_group": {"head_sha": HEAD, "head_ref": QUEUE_REF, "base_ref": "refs/heads/main"},
+}
+PROPOSED = Proposal(number=12, commit=HEAD, ref="refs/pull/12/head")
+PROPOSALS = [
+    *(pytest.param("pull_request", PULL | {"action": action}, PROPOSED, id=action)
+      for action in ("opened", "synchronize", "reopened", "ready_for_review")),
+    pytest.param("pull_request", PULL | {"action": "labeled"}, None, id="a label"),
+    pytest.param("pull_request", PULL | {"number": 0}, None, id="no number"),
+    pytest.param("pull_request", PULL | {"number": True}, None, id="a number of another type"),
+    pytest.param("pull_request", PULL | {"pull_request": {"head": {"sha": "x"}, "base": {"ref": "main"}}}, None,
+                 id="no commit"),
+    pytest.param("pull_request", PULL | {"pull_request": {"head": {"sha": HEAD}, "base": {"ref": "next"}}}, None,
+                 id="into another branch"),
+    pytest.param("merge_group", QUEUED, Proposal(number=0, commit=HEAD, ref=QUEUE_REF), id="the merge queue"),
+    pytest.param("merge_group", QUEUED | {"action": "destroyed"}, None, id="the end of a queue"),
+    pytest.param("merge_group", QUEUED | {"merge_group": QUEUED["merge_group"] | {"base_ref": "refs/heads/next"}},
+                 None, id="the queue of another branch"),
+    *(pytest.param("merge_group", QUEUED | {"merge_group": QUEUED["merge_group"] | {"head_ref": ref}}, None, id=ref)
+      for ref in ("refs/heads/main", QUEUE_REF + ":refs/heads/main", QUEUE_REF + "/../x", "+" + QUEUE_REF)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "payload", "proposal"), PROPOSALS)
+def test_a_proposed_commit_is_to_be_planned(event, payload, proposal):
+    meaning = meaning_of(event, payload, FOLLOWED)
+    assert (meaning.proposal, meaning.trigger) == (proposal, None)
+
+
+async def test_a_proposed_commit_is_kept_and_told_once(desk):
+    for _ in range(2):
+        assert (await desk.deliver(PULL, event="pull_request")).status_code == 202
+    assert (desk.proposals, desk.told, desk.woken) == ([PROPOSED], ["proposed"], [])
+
+
+async def test_another_plan_is_asked_for_by_its_check(desk):
+    run = {"name": "catwalk/plan", "head_sha": HEAD}
+    await desk.deliver(HELLO | {"action": "rerequested", "check_run": run}, event="check_run")
+    assert (desk.replanned, desk.told, desk.woken) == ([HEAD], ["proposed"], [])
+
+
+async def test_all_checks_of_a_commit_are_asked_for_at_once(desk):
+    payload = HELLO | {"action": "rerequested", "check_suite": {"head_sha": HEAD}}
+    await desk.deliver(payload, event="check_suite")
+    assert (desk.replanned, desk.woken) == ([HEAD], [Trigger.COMMAND])
+
+
+async def test_a_changed_installation_is_told(desk):
+    await desk.deliver({"action": "new_permissions_accepted"}, event="installation")
+    assert (desk.told, desk.woken) == (["changed"], [Trigger.WEBHOOK])
 
 
 @pytest.mark.parametrize(("event", "payload", "trigger"), MEANINGS)
@@ -244,4 +378,6 @@ async def test_every_example_of_githubs_own_is_understood(desk, examples):
     pushes = [payload for event in examples if event["name"] == "push" for payload in event["examples"]]
     installations = sum(len(event["examples"]) for event in examples if event["name"].startswith("installation"))
     ours = [payload for payload in pushes if payload["repository"]["full_name"] == FOLLOWED.repository]
-    assert len(desk.woken) == installations + sum(payload["ref"] == "refs/heads/main" for payload in ours)
+    suites = [payload for event in examples if event["name"] == "check_suite" for payload in event["examples"]]
+    again = sum(payload["action"] == "rerequested" for payload in suites)
+    assert len(desk.woken) == again + installations + sum(payload["ref"] == "refs/heads/main" for payload in ours)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.core import actions, gateway_rules, holds, problems, setbacks, types
+from reconciler.core import actions, cost, gateway_rules, holds, problems, proposals, setbacks, types
 from reconciler.errors import InternalFault
 
 CLASS: Final = "$"
@@ -37,12 +37,14 @@ _CLASSES: Final[tuple[type[Any], ...]] = (
     actions.Plan,
     actions.Outcome,
     actions.Pass,
+    cost.MonthlyCost,
     gateway_rules.GatewayRules,
     gateway_rules.TokenGrant,
     holds.GoodServer,
     holds.Hold,
     problems.Location,
     problems.Problem,
+    proposals.ProposedPlan,
     setbacks.Setback,
     types.DesiredMachine,
     types.Revision,

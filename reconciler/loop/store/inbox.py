@@ -1,27 +1,49 @@
 """Which webhooks were taken in, as functions from a connection in a transaction.
 
-GitHub can be asked to send a delivery again for some days, always under its first id. A fortnight of them is kept.
+GitHub can be asked to send a delivery again for some days, always under its first id. A fortnight of them is kept. What
+a webhook asks for is kept in the same transaction as its id: after a crash either both are there or neither is, and
+then the delivery counts as new when it comes again.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
 from reconciler.loop.ports import Delivery
+from reconciler.loop.store import proposals
 from reconciler.loop.store.tables import deliveries
 from reconciler.loop.store.times import time_text
 
 KEPT: Final = timedelta(days=14)
 
 
-def take_in(connection: Connection, delivery: Delivery) -> bool:
-    """Keeps a delivery; whether it is new."""
-    known = select(deliveries.c.id).where(deliveries.c.id == delivery.id)
-    if connection.execute(known).one_or_none() is not None:
-        return False
-    received_at = time_text(delivery.received_at)
-    connection.execute(delete(deliveries).where(deliveries.c.received_at < time_text(delivery.received_at - KEPT)))
-    row = {"id": delivery.id, "trigger": delivery.trigger.value, "received_at": received_at}
+def take_in(connection: Connection, arrived: Sequence[Delivery]) -> Sequence[bool]:
+    """Keeps deliveries; for each, whether it is new. One that is there twice is new once."""
+    known = _known(connection, [delivery.id for delivery in arrived])
+    news: list[bool] = []
+    for delivery in arrived:
+        news.append(delivery.id not in known)
+        if news[-1]:
+            known.add(delivery.id)
+            _keep(connection, delivery)
+    if any(news):
+        oldest = min(delivery.received_at for delivery in arrived) - KEPT
+        connection.execute(delete(deliveries).where(deliveries.c.received_at < time_text(oldest)))
+    return news
+
+
+def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    query = select(deliveries.c.id).where(deliveries.c.id.in_(ids))
+    return set(connection.execute(query).scalars())
+
+
+def _keep(connection: Connection, delivery: Delivery) -> None:
+    trigger = delivery.trigger.value if delivery.trigger is not None else ""
+    row = {"id": delivery.id, "trigger": trigger, "received_at": time_text(delivery.received_at)}
     connection.execute(insert(deliveries).values(row))
-    return True
+    if delivery.proposal is not None:
+        proposals.ask(connection, delivery.proposal, delivery.received_at)
+    if delivery.replanned:
+        proposals.ask_again(connection, delivery.replanned)

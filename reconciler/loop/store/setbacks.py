@@ -15,6 +15,8 @@ from reconciler.core.types import OutcomeKind
 
 FIRST_WAIT_S: Final = 5.0
 LONGEST_WAIT_S: Final = 600.0
+_PREPARATION: Final = ("CreateApp", "AllocateAddress", "SetSecrets")
+"""What an app needs before its first machine, in this order."""
 DONE: Final = frozenset({OutcomeKind.APPLIED, OutcomeKind.ADOPTED})
 
 
@@ -62,5 +64,11 @@ def failure_after(outcome: Outcome, known: Failure | None, now: datetime) -> Fai
 
 
 def _clears(action: Action, known: Failure) -> bool:
-    """A machine that was made, changed or removed is past its failures; other actions only past their own."""
-    return isinstance(action, Create | Update | Destroy | DestroyApp) or type(action).__name__ == known.kind
+    """A machine that was made, changed or removed is past its failures; other actions only past their own.
+
+    Apps are prepared step by step: who gets past a step has found done what an earlier one is said to have failed in.
+    """
+    kind = type(action).__name__
+    if kind in _PREPARATION and known.kind in _PREPARATION:
+        return _PREPARATION.index(kind) >= _PREPARATION.index(known.kind)
+    return isinstance(action, Create | Update | Destroy | DestroyApp) or kind == known.kind

@@ -9,16 +9,21 @@ from sqlalchemy import Connection
 
 from reconciler.core.actions import Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
+from reconciler.core.proposals import ProposedPlan
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus
-from reconciler.loop.ports import Clock, Delivery
-from reconciler.loop.store import inbox, reads, safety, writes
+from reconciler.loop.ports import Clock, Delivery, Proposal, WaitingProposal
+from reconciler.loop.store import inbox, proposals, reads, safety, shelves, writes
 from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.leases import Leases, require_leader
+from reconciler.loop.store.proposals import StoredProposal
 from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.shelves import Shelf
 from reconciler.loop.store.sqlite import sqlite_url
 
 FILE_NAME: Final = "catwalk.db"
+CLAIMS: Final = "claims"
+"""The shelf of what all processes of a store must agree about."""
 
 Result = TypeVar("Result")
 
@@ -84,9 +89,44 @@ class Store:
 
         return await self._database.write(fenced)
 
-    async def take_in(self, delivery: Delivery) -> bool:
-        """Keeps a webhook; whether it is new. Open to a process that does not lead, because anybody may be called."""
-        return await self._database.write(lambda connection: inbox.take_in(connection, delivery))
+    async def take_in(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        """Keeps webhooks; for each, whether it is new. Open to a process that does not lead: anybody may be called."""
+        return await self._database.write(lambda connection: inbox.take_in(connection, deliveries))
+
+    def shelf(self, name: str) -> "Shelf":
+        """Texts of one purpose. Writing is refused to a process that leads no longer, as everything else is."""
+        return Shelf(name, self._database.read, self._write)
+
+    async def claim(self, name: str, text: str, *, replace: bool = False) -> str:
+        """Puts a text under a name where there is none, or in any case where `replace`; gives what then stands there.
+
+        Open to a process that does not lead.
+        """
+
+        def work(connection: Connection) -> str:
+            return shelves.claim_text(connection, CLAIMS, name, text, replace=replace)
+
+        return await self._database.write(work)
+
+    async def waiting(self) -> Sequence[WaitingProposal]:
+        return await self._database.read(proposals.read_waiting)
+
+    async def ask(self, proposal: Proposal) -> None:
+        """Makes a proposal wait. Open to a process that does not lead."""
+        now = self._clock.now()
+        await self._database.write(lambda connection: proposals.ask(connection, proposal, now))
+
+    async def keep_proposed(self, proposal: Proposal, planned: ProposedPlan, *, asked: int) -> None:
+        await self._write(lambda connection: proposals.write_planned(connection, proposal, planned, asked=asked))
+
+    async def known_proposals(self) -> frozenset[tuple[int, str]]:
+        return await self._database.read(proposals.read_known)
+
+    async def proposals(self, *, number: int | None = None, limit: int = 50) -> Sequence[StoredProposal]:
+        """Proposed commits, newest first; those of one pull request where it is named."""
+        return await self._database.read(
+            lambda connection: proposals.read_stored(connection, number=number, limit=limit)
+        )
 
     def close(self) -> None:
         self._database.close()

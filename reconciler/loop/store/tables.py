@@ -138,3 +138,28 @@ deliveries: Final = Table(
     Column("received_at", String(40), nullable=False),
     Index("ix_deliveries_received_at", "received_at"),
 )
+
+kept_texts: Final = Table(
+    "kept_texts",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("shelf", String(32), nullable=False),
+    Column("key", String(512), nullable=False),
+    Column("text", Text, nullable=False),
+    Index("ux_kept_texts_key", "shelf", "key", unique=True),
+)
+
+proposals: Final = Table(
+    "proposals",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("number", Integer, nullable=False),
+    Column("commit", String(80), nullable=False),
+    Column("ref", String(512), nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("received_at", String(40), nullable=False),
+    Column("document", Text, nullable=False, server_default=""),
+    Index("ux_proposals_commit", "number", "commit", unique=True),
+    Index("ix_proposals_waits", "waits"),
+)

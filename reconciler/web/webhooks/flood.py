@@ -1,34 +1,40 @@
-"""How many webhooks are taken in per second. Anybody can knock, and every knock costs a hash and a write."""
+"""How much of the webhooks is in memory at once. Anybody can knock; who may come in is known only by the whole body.
 
-from dataclasses import dataclass, field
+Nothing is counted per second: a limit on knocks would let whoever forges a thousand a second turn GitHub away, which
+does not come again by itself. A forged knock costs a hash over a bounded body; the bodies together are bounded too.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
-from reconciler.loop.ports import Clock
-
-BURST: Final = 60
-"""Knocks at once: a busy repository pushes a few branches and its checks in one go."""
-PER_SECOND: Final = 10.0
+MOST_BYTES_AT_ONCE: Final = 32 * 2**20
+"""All bodies that are being read or checked: a thousand of the size that matters."""
 
 
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket that is full in the beginning."""
+class TooMuchAtOnce(Exception):
+    """There is no room for one more body now."""
 
-    clock: Clock
-    burst: float = BURST
-    per_second: float = PER_SECOND
-    _level: float = field(init=False)
-    _at_s: float = field(init=False)
 
-    def __post_init__(self) -> None:
-        self._level, self._at_s = self.burst, self.clock.now().timestamp()
+class BodyBudget:
+    """The room for bodies. Everything is called on the event loop's thread."""
 
-    def take(self) -> bool:
-        """Whether there is room for one more now. A clock that goes back fills nothing and breaks nothing."""
-        now_s = self.clock.now().timestamp()
-        self._level = min(self.burst, self._level + max(0.0, now_s - self._at_s) * self.per_second)
-        self._at_s = now_s
-        if self._level < 1:
-            return False
-        self._level -= 1
-        return True
+    __slots__ = ("_left",)
+
+    def __init__(self, most_bytes: int = MOST_BYTES_AT_ONCE) -> None:
+        self._left = most_bytes
+
+    @contextmanager
+    def room_for(self, size_bytes: int) -> Generator[None]:
+        """Keeps room for a body while it is in use.
+
+        Raises:
+            TooMuchAtOnce: as it says.
+        """
+        if size_bytes > self._left:
+            raise TooMuchAtOnce
+        self._left -= size_bytes
+        try:
+            yield
+        finally:
+            self._left += size_bytes

@@ -13,6 +13,12 @@ from reconciler.core.secret import SecretValue
 
 HEADER: Final = "x-hub-signature-256"
 _PREFIX: Final = b"sha256="
+_DIGITS: Final = 64
+
+
+def is_signature(value: bytes) -> bool:
+    """Whether a header can be a signature at all, so that no body need be read for one that cannot."""
+    return value.startswith(_PREFIX) and len(value) == len(_PREFIX) + _DIGITS
 
 
 def is_signed(body: bytes, signature: bytes, secret: SecretValue) -> bool:
