@@ -30,17 +30,19 @@ from reconciler.sops.scalars import Resolved, UnreadableScalarError, resolve
 _BOUND_HINT: Final = "split the file; one file per secret is the recommended form"
 
 
-class _Mark(Protocol):
+class Mark(Protocol):
+    """A place in the text, as the library tells it."""
+
     index: int
     line: int
     column: int
 
 
-class _Event(Protocol):
+class Event(Protocol):
     """The part of the library's events that is read here; the stubs leave most of it open."""
 
-    start_mark: _Mark
-    end_mark: _Mark
+    start_mark: Mark
+    end_mark: Mark
     anchor: str | None
     tag: str | None
     value: str
@@ -49,7 +51,7 @@ class _Event(Protocol):
 
 
 class _EventSource(Protocol):
-    def get_event(self) -> _Event | None: ...
+    def get_event(self) -> Event | None: ...
 
 
 # The wheels carry libyaml; a build without it reads the same in Python, some ten times slower.
@@ -62,10 +64,15 @@ def read_yaml(text: str, file: str) -> tuple[MappingNode, ...]:
     Raises:
         MalformedSops: it is not YAML, not a mapping, or beyond a limit.
     """
-    return tuple(_Composer(_events(text, file), file).documents())
+    return tuple(_Composer(events(text, file), file).documents())
 
 
-def _events(text: str, file: str) -> Iterator[_Event]:
+def events(text: str, file: str) -> Iterator[Event]:
+    """The events of libyaml, which the editor follows too: two parsers never agree on every text.
+
+    Raises:
+        MalformedSops: it is not YAML.
+    """
     try:
         source = _PARSER(text)
         while (event := source.get_event()) is not None:
@@ -80,15 +87,15 @@ _SYNTAX_HINT: Final = "repair the syntax at this place, or restore the file from
 
 
 def _error_location(error: Exception, file: str) -> Location:
-    mark = cast("_Mark | None", getattr(error, "problem_mark", None))
+    mark = cast("Mark | None", getattr(error, "problem_mark", None))
     return Location(file=file) if mark is None else Location(file=file, line=mark.line + 1, column=mark.column + 1)
 
 
 class _Composer:
     """Builds nodes from events; the library's own composer knows no limits and resolves merges."""
 
-    def __init__(self, events: Iterator[_Event], file: str) -> None:
-        self._events = events
+    def __init__(self, found: Iterator[Event], file: str) -> None:
+        self._events = found
         self._file = file
         self._anchors: dict[str, Node] = {}
         self._known_keys: set[str] = set()
@@ -101,7 +108,7 @@ class _Composer:
                 self._anchors = {}
                 yield self._root(self._next())
 
-    def _root(self, event: _Event) -> MappingNode:
+    def _root(self, event: Event) -> MappingNode:
         node = self._node(event, depth=1)
         if not isinstance(self._next(), DocumentEndEvent):
             self._refuse("this is not valid YAML", node.position)
@@ -111,10 +118,10 @@ class _Composer:
             self._refuse("a SOPS document must be a mapping at its top", node.position)
         return node
 
-    def _next(self) -> _Event:
+    def _next(self) -> Event:
         return next(self._events)
 
-    def _node(self, event: _Event, *, depth: int, in_flow: bool = False) -> Node:
+    def _node(self, event: Event, *, depth: int, in_flow: bool = False) -> Node:
         position = _position(event)
         self._count(position, depth)
         if isinstance(event, AliasEvent):
@@ -144,9 +151,9 @@ class _Composer:
             self._refuse("an alias names nothing before it, or the node that it stands in", position)
         return self._anchors[anchor]
 
-    def _fresh(self, event: _Event, position: Position, depth: int, *, in_flow: bool) -> Node:
+    def _fresh(self, event: Event, position: Position, depth: int, *, in_flow: bool) -> Node:
         if isinstance(event, ScalarEvent):
-            value_type, content = self._resolved(cast("_Event", event), position)
+            value_type, content = self._resolved(cast("Event", event), position)
             return Scalar(type=value_type, content=content, position=position, in_flow=in_flow)
         if isinstance(event, SequenceStartEvent):
             return self._sequence(position, depth, in_flow=bool(event.flow_style))
@@ -154,7 +161,7 @@ class _Composer:
             self._refuse("this is not valid YAML", position)
         return self._mapping(position, depth, in_flow=bool(event.flow_style))
 
-    def _resolved(self, event: _Event, position: Position) -> Resolved:
+    def _resolved(self, event: Event, position: Position) -> Resolved:
         try:
             return resolve(event.value, quoted=bool(event.style), tag=event.tag)
         except UnreadableScalarError as error:
@@ -190,7 +197,7 @@ class _Composer:
             in_flow=in_flow,
         )
 
-    def _key(self, event: _Event, depth: int) -> str:
+    def _key(self, event: Event, depth: int) -> str:
         if isinstance(event, ScalarEvent) and event.anchor is None and not event.tag:
             key = self._plain_key(event)
         else:
@@ -199,7 +206,7 @@ class _Composer:
             self._refuse(f"a key longer than {MAXIMUM_KEY_CHARACTERS} characters", _position(event))
         return key
 
-    def _plain_key(self, event: _Event) -> str:
+    def _plain_key(self, event: Event) -> str:
         """The usual key: no anchor, no tag. Servers repeat their keys, so what they are is remembered."""
         self._composed += 1
         key = event.value
@@ -212,7 +219,7 @@ class _Composer:
             self._known_keys.add(key)
         return key
 
-    def _noted_key(self, event: _Event, depth: int) -> str:
+    def _noted_key(self, event: Event, depth: int) -> str:
         node = self._node(event, depth=depth + 1)
         if not isinstance(node, Scalar) or node.type is not ValueType.STR:
             self._refuse("a key that is not text", node.position, hint="quote the key")
@@ -226,7 +233,7 @@ class _Composer:
         raise MalformedSops("sops-malformed", message, hint=hint, location=location) from None
 
 
-def _position(event: _Event) -> Position:
+def _position(event: Event) -> Position:
     start = event.start_mark
     return Position(line=start.line + 1, column=start.column + 1, start=start.index, end=event.end_mark.index)
 
@@ -235,7 +242,7 @@ def _until(position: Position, end: int) -> Position:
     return Position(line=position.line, column=position.column, start=position.start, end=end)
 
 
-def _end(event: _Event, children: list[Node], *, in_flow: bool) -> int:
+def _end(event: Event, children: list[Node], *, in_flow: bool) -> int:
     """Where a collection ends: at its bracket, or with its last child (libyaml says: at the next token)."""
     if in_flow or not children:
         return event.end_mark.index

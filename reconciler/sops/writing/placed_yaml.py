@@ -6,10 +6,9 @@ looked for again; it only remembers the offsets that the reader does not need.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.events import (
+from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
     DocumentStartEvent,
@@ -31,28 +30,9 @@ from reconciler.sops.writing.placed import (
     PlacedSequence,
     Style,
 )
+from reconciler.sops.yaml_reader import Event, events
 
 _STYLES: Final = {"'": Style.SINGLE, '"': Style.DOUBLE, "|": Style.BLOCK, ">": Style.BLOCK}
-
-
-class _Mark(Protocol):
-    index: int
-
-
-class _Event(Protocol):
-    """The part of ruamel's events that is read here; the library leaves them untyped."""
-
-    start_mark: _Mark
-    end_mark: _Mark
-    anchor: str | None
-    tag: str | None
-    value: str
-    style: str | None
-    flow_style: bool | None
-
-
-class _EventSource(Protocol):
-    def parse(self, stream: str) -> Iterator[_Event]: ...
 
 
 def place_yaml(text: str) -> tuple[PlacedDocument, ...]:
@@ -63,7 +43,7 @@ def place_yaml(text: str) -> tuple[PlacedDocument, ...]:
 class _Placer:
     def __init__(self, text: str) -> None:
         self._text = text
-        self._events = iter(cast("_EventSource", YAML(typ="safe", pure=True)).parse(text))
+        self._events = events(text, "")
 
     def documents(self) -> Iterator[PlacedDocument]:
         for event in self._events:
@@ -71,22 +51,22 @@ class _Placer:
                 root = self._node(next(self._events), in_flow=False)
                 end = next(self._events)
                 assert isinstance(end, DocumentEndEvent)
-                yield PlacedDocument(root=root, end=cast("_Event", end).start_mark.index)
+                yield PlacedDocument(root=root, end=cast("Event", end).start_mark.index)
 
-    def _node(self, event: _Event, *, in_flow: bool) -> PlacedNode:
+    def _node(self, event: Event, *, in_flow: bool) -> PlacedNode:
         start, end = event.start_mark.index, event.end_mark.index
         if isinstance(event, AliasEvent):
             return PlacedAlias(start=start, end=end)
         if isinstance(event, ScalarEvent):
-            return self._scalar(cast("_Event", event), in_flow=in_flow)
+            return self._scalar(cast("Event", event), in_flow=in_flow)
         flow = in_flow or bool(event.flow_style)
         if isinstance(event, SequenceStartEvent):
             return self._sequence(start, in_flow=flow)
         assert isinstance(event, MappingStartEvent)
         return self._mapping(start, in_flow=flow)
 
-    def _scalar(self, event: _Event, *, in_flow: bool) -> PlacedScalar:
-        value_type, content = resolve(event.value, quoted=event.style is not None, tag=event.tag)
+    def _scalar(self, event: Event, *, in_flow: bool) -> PlacedScalar:
+        value_type, content = resolve(event.value, quoted=bool(event.style), tag=event.tag)
         style = _STYLES.get(event.style or "", Style.PLAIN)
         start, end = event.start_mark.index, event.end_mark.index
         return PlacedScalar(
@@ -112,7 +92,7 @@ class _Placer:
         items: list[PlacedNode] = []
         while not isinstance(event := next(self._events), SequenceEndEvent):
             items.append(self._node(event, in_flow=in_flow))
-        end = cast("_Event", event).end_mark.index if in_flow or not items else items[-1].end
+        end = cast("Event", event).end_mark.index if in_flow or not items else items[-1].end
         return PlacedSequence(start=start, end=end, items=tuple(items), in_flow=in_flow)
 
     def _mapping(self, start: int, *, in_flow: bool) -> PlacedMapping:
@@ -120,10 +100,10 @@ class _Placer:
         while not isinstance(event := next(self._events), MappingEndEvent):
             value = self._node(next(self._events), in_flow=in_flow)
             entries.append(PlacedEntry(key=event.value, start=event.start_mark.index, value=self._behind(event, value)))
-        end = cast("_Event", event).end_mark.index if in_flow or not entries else entries[-1].value.end
+        end = cast("Event", event).end_mark.index if in_flow or not entries else entries[-1].value.end
         return PlacedMapping(start=start, end=end, entries=tuple(entries), in_flow=in_flow)
 
-    def _behind(self, key: _Event, value: PlacedNode) -> PlacedNode:
+    def _behind(self, key: Event, value: PlacedNode) -> PlacedNode:
         """The library puts a value that is not written before the next token; it belongs behind the colon."""
         if not isinstance(value, PlacedScalar) or value.start != value.end:
             return value
