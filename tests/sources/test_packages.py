@@ -1,11 +1,8 @@
 """The package registries: real ones for what exists, a local one for every way in which a registry can fail."""
 
-import json
 import os
 import shutil
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,8 @@ from reconciler.core.types import PackageReference, Registry
 from reconciler.errors import SourceError, Unavailable
 from reconciler.sources.packages import PackageCatalog
 from reconciler.sources.packages.npm_settings import NpmSettings, read_npm_settings
-from reconciler.sources.packages.pypi import read_indexes
+from reconciler.sources.packages.uv_settings import read_indexes
+from tests.sources.local_registry import SIMPLE_JSON, LocalRegistry, local_registry
 
 PACKUMENT = {
     "name": "tool",
@@ -37,61 +35,33 @@ PROJECT = {
         {"filename": "tool-1.1.0.tar.gz", "url": "x.tar.gz", "hashes": {}, "yanked": "broken"},
     ],
 }
-SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 SIMPLE_HTML = (
     '<html><body><a href="tool-1.0.0-py3-none-any.whl">tool-1.0.0-py3-none-any.whl</a>'
     '<a href="tool-1.1.0.tar.gz" data-yanked="broken">tool-1.1.0.tar.gz</a></body></html>'
 )
 
 
-class LocalRegistry:
-    """Answers what a test puts in, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, str, bytes]] = {}
-        self.authorizations: list[str | None] = []
-        self.url = ""
-
-    def put(self, path: str, body: object, *, status: int = 200, media_type: str = "application/json") -> None:
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.answers[path] = (status, media_type, data)
-
-
 @pytest.fixture
 def registry() -> Iterator[LocalRegistry]:
-    local = LocalRegistry()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            local.authorizations.append(self.headers.get("Authorization"))
-            status, media_type, body = local.answers.get(self.path, (404, "text/plain", b"absent"))
-            self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        local.url = f"http://127.0.0.1:{server.server_port}"
+    with local_registry() as local:
         yield local
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-def catalog(registry: LocalRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PackageCatalog:
-    """A catalog whose clients are configured, by their own settings, for the local registry."""
-    monkeypatch.setenv("npm_config_registry", registry.url)
-    monkeypatch.setenv("UV_DEFAULT_INDEX", f"{registry.url}/simple")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
-        monkeypatch.delenv(name, raising=False)
-    return PackageCatalog()
+def catalog(registry: LocalRegistry, clients: dict[str, str]) -> PackageCatalog:
+    """A catalog that knows that its clients are configured for the local registry."""
+    return PackageCatalog(clients, npm=NpmSettings(registry=registry.url), indexes=(f"{registry.url}/simple",))
+
+
+@pytest.fixture
+def clients(registry: LocalRegistry, tmp_path: Path) -> dict[str, str]:
+    """The environment of clients that know the local registry alone, with a home and a cache of their own."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "npm_config_registry": registry.url,
+        "UV_DEFAULT_INDEX": f"{registry.url}/simple",
+    }
 
 
 def npm(version: str = "", name: str = "tool") -> PackageReference:
@@ -105,7 +75,6 @@ def pypi(version: str = "", name: str = "tool") -> PackageReference:
 needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm tells its settings and is not here")
 
 
-@needs_npm
 @pytest.mark.parametrize(
     ("reference", "entrypoint"),
     [
@@ -124,10 +93,9 @@ async def test_an_npm_package_that_can_start_passes(
     registry.put("/tool", PACKUMENT)
     async with catalog:
         await catalog.check(reference, entrypoint=entrypoint)
-    assert registry.authorizations == [None]
+    assert {call.headers.get("authorization") for call in registry.calls} == {None}
 
 
-@needs_npm
 @pytest.mark.parametrize(
     ("reference", "entrypoint", "code", "words"),
     [
@@ -155,7 +123,6 @@ async def test_an_npm_package_that_cannot_start_is_refused_with_its_cause(
     assert words in str(refusal.value)
 
 
-@needs_npm
 async def test_a_scoped_package_is_asked_for_by_its_whole_name(
     catalog: PackageCatalog, registry: LocalRegistry
 ) -> None:
@@ -178,7 +145,7 @@ async def test_a_pypi_package_that_exists_passes(
     async with catalog:
         await catalog.check(pypi(version))
         await catalog.check(pypi(version, "Tool"))
-    assert len(registry.authorizations) == 2
+    assert registry.paths[0] == "/simple/tool/"
 
 
 @pytest.mark.parametrize(
@@ -209,9 +176,8 @@ async def test_a_registry_that_does_not_answer_is_never_taken_for_not_found(
             await catalog.check(pypi("1.0.0"))
 
 
-async def test_a_registry_that_is_down_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
-    async with PackageCatalog() as catalog:
+async def test_a_registry_that_is_down_is_unavailable(clients: dict[str, str]) -> None:
+    async with PackageCatalog(clients | {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"}) as catalog:
         with pytest.raises(Unavailable, match="does not answer"):
             await catalog.check(pypi("1.0.0"))
 
@@ -223,9 +189,9 @@ async def test_a_page_that_is_no_index_is_unavailable(catalog: PackageCatalog, r
             await catalog.check(pypi("1.0.0"))
 
 
-async def test_credentials_of_an_index_never_reach_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://user:canary-password@127.0.0.1:9/simple")
-    async with PackageCatalog() as catalog:
+async def test_credentials_of_an_index_never_reach_an_error(clients: dict[str, str]) -> None:
+    index = "http://user:canary-password@127.0.0.1:9/simple"
+    async with PackageCatalog(clients | {"UV_DEFAULT_INDEX": index}) as catalog:
         with pytest.raises(Unavailable) as refusal:
             await catalog.check(pypi("1.0.0"))
     assert "canary-password" not in str(refusal.value)
@@ -257,15 +223,21 @@ async def test_without_npm_nothing_is_known_about_npm_packages(tmp_path: Path) -
 
 
 def test_the_longest_fitting_token_wins() -> None:
-    settings = NpmSettings(registry="http://r", tokens={"//r": "short", "//r/team": "long"})
-    assert settings.authorization("http://r/team/x") == {"Authorization": "Bearer long"}
+    settings = NpmSettings(registry="http://r", tokens={"//r": "Bearer short", "//r/team": "Basic long"})
+    assert settings.authorization("http://r/team/x") == {"Authorization": "Basic long"}
 
 
 @pytest.mark.registry
-async def test_the_real_registries_know_the_reference_servers() -> None:
-    async with PackageCatalog() as catalog:
-        await catalog.check(pypi("2026.10.19", "mcp-server-time"))
-        if await read_npm_settings(dict(os.environ)) is not None:
-            await catalog.check(npm("2026.8.31", "@modelcontextprotocol/server-memory"))
+async def test_the_real_registries_know_the_reference_servers(tmp_path: Path) -> None:
+    async with PackageCatalog(dict(os.environ) | {"XDG_CACHE_HOME": str(tmp_path)}) as catalog:
+        time = await catalog.check(pypi("2026.10.19", "mcp-server-time"))
+        memory = await catalog.check(npm("2026.8.31", "@modelcontextprotocol/server-memory"))
         with pytest.raises(SourceError):
             await catalog.check(pypi("1.0", "catwalk-live-there-is-no-such-package"))
+    assert time is not None
+    assert time.executables == {"mcp-server-time": "mcp_server_time:main"}
+    assert time.registry_name == "io.github.modelcontextprotocol/server-time"
+    assert all(digest.startswith("sha256:") for digest in time.files.values())
+    if memory is not None:  # There is an npm that says where its registry is.
+        assert memory.executables is not None
+        assert all(digest.startswith("sha512-") for digest in memory.files.values())

@@ -2,31 +2,51 @@
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self, assert_never
 
 import anyio
 import httpx
 
+from reconciler.core.executables import executable_problem
+from reconciler.core.problems import Problem
+from reconciler.core.releases import Release
 from reconciler.core.types import PackageReference, Registry
+from reconciler.errors import SourceError
+from reconciler.sources.packages.cache import AnswerCache, cache_folder
 from reconciler.sources.packages.fetch import certificates
-from reconciler.sources.packages.npm import check_npm
-from reconciler.sources.packages.npm_settings import NpmSettings, read_npm_settings
-from reconciler.sources.packages.pypi import check_pypi, read_indexes
+from reconciler.sources.packages.npm import npm_release
+from reconciler.sources.packages.npm_settings import NpmSettings
+from reconciler.sources.packages.pypi import pypi_release
+from reconciler.sources.packages.session import Session
+from reconciler.sources.packages.settings import ClientSettings
+from reconciler.sources.packages.uv_settings import netrc_auth
 
 CONNECTIONS: Final = 16
+
+
+def system_now() -> datetime:
+    """The time of this machine: a cache outlives its process, so that no other clock serves."""
+    return datetime.now(UTC)  # noqa: TID251 - The door to the clock for ages on disk.
 
 
 class PackageCatalog:
     """Implements the `PackageCatalog` port. Use it as a context: it holds connections."""
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is that of the clients whose settings count; this process's own by default."""
+    def __init__(
+        self,
+        environment: Mapping[str, str] | None = None,
+        *,
+        npm: NpmSettings | None = None,
+        indexes: tuple[str, ...] | None = None,
+    ) -> None:
+        """`environment` is that of the clients whose settings count, this process's own by default; `npm` and `indexes`
+        are settings that need not be asked for.
+        """
         self._environment = dict(os.environ if environment is None else environment)
-        self._reading = anyio.Lock()
-        self._npm: NpmSettings | None = None
-        self._indexes: tuple[str, ...] | None = None
-        self._npm_known = False
+        self._cache = AnswerCache(cache_folder(self._environment), system_now)
+        self._settings = ClientSettings(self._environment, self._cache, npm=npm, indexes=indexes)
 
     async def __aenter__(self) -> Self:
         self._client = httpx.AsyncClient(
@@ -34,39 +54,56 @@ class PackageCatalog:
             limits=httpx.Limits(max_connections=CONNECTIONS),
             follow_redirects=True,
         )
+        self._session = Session(self._client, self._cache, system_now)
+        self._netrc = await anyio.to_thread.run_sync(netrc_auth, self._environment)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await anyio.to_thread.run_sync(self._cache.tidy)
         await self._client.aclose()
 
-    async def check(self, reference: PackageReference, *, entrypoint: str = "") -> None:
+    async def check(self, reference: PackageReference, *, entrypoint: str = "") -> Release | None:
         """Refuses what cannot start: a package, version or executable that does not exist.
+
+        Returns:
+            What its registry says; none for npm packages where there is no npm that could say which registry it uses.
 
         Raises:
             SourceError: it does not exist, or has nothing to run.
             Unavailable: the registry does not answer, which proves nothing about the package.
         """
+        release = await self.release(reference)
+        if release is None or release.executables is None:
+            return release
+        if problem := executable_problem(release.package, release.executables, entrypoint):
+            raise SourceError(problem.code, problem.message, hint=problem.hint)
+        return release
+
+    async def release(self, reference: PackageReference, *, complete: bool = False) -> Release | None:
+        """What the registry says about one version, without judging it; without a version about the newest.
+
+        Args:
+            reference: the package.
+            complete: with dates and links, which some registries tell on another page alone.
+
+        Raises:
+            SourceError: the package or the version does not exist.
+            Unavailable: the registry does not answer, and nothing of it was kept.
+        """
         match reference.registry:
             case Registry.NPM:
-                settings = await self._npm_settings()
-                if settings is not None:
-                    await check_npm(self._client, settings, reference, entrypoint)
+                settings = await self._settings.npm()
+                if settings is None:
+                    return None
+                return await npm_release(self._session, settings, reference, complete=complete)
             case Registry.PYPI:
-                await check_pypi(self._client, await self._index_urls(), reference)
+                return await pypi_release(self._session, await self._settings.indexes(), reference, self._netrc)
             case _:
                 assert_never(reference.registry)
 
-    async def _npm_settings(self) -> NpmSettings | None:
-        async with self._reading:
-            if not self._npm_known:
-                self._npm = await read_npm_settings(self._environment)
-                self._npm_known = True
-        return self._npm
-
-    async def _index_urls(self) -> tuple[str, ...]:
-        async with self._reading:
-            if self._indexes is None:
-                self._indexes = await read_indexes(self._environment)
-        return self._indexes
+    @property
+    def outdated(self) -> tuple[Problem, ...]:
+        """Registries that could not be asked although answers were given, from what they said before."""
+        return self._session.outdated

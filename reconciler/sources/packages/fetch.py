@@ -3,27 +3,52 @@
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
+import anyio
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from reconciler.errors import Unavailable
 
 TIMEOUT_S: Final = 5.0
+"""Of a connection, and between two pieces of an answer."""
+WHOLE_TIMEOUT_S: Final = 20.0
+"""Of one answer, so that one that trickles ends as well."""
 LARGEST_PAGE: Final = 64 * 1024 * 1024
 """Bytes. The page of a package with thousands of versions has some megabytes."""
 ATTEMPTS: Final = 2
 _GONE: Final = frozenset({404, 410})
+_BUSY: Final = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a registry answered: none when it has no such package."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked for."""
 
-    body: bytes
-    media_type: str
     url: str
+    headers: Mapping[str, str]
+    most_bytes: int = LARGEST_PAGE
+    auth: httpx.Auth | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What a registry answered: status 200, 206 for a part, or 304 for nothing new."""
+
+    status: int
+    body: bytes
+    url: str
+    headers: httpx.Headers
+
+    @property
+    def media_type(self) -> str:
+        return str(self.headers.get("content-type", ""))
+
+    @property
+    def unchanged(self) -> bool:
+        return self.status == HTTPStatus.NOT_MODIFIED
 
 
 class _TryAgainError(Exception):
@@ -42,13 +67,14 @@ def certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
     return context
 
 
-async def fetch(client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> Page | None:
-    """The page at `url`; none when the registry has none.
+async def fetch(client: httpx.AsyncClient, request: Request) -> Page | None:
+    """The page asked for; none when the registry has none.
 
     Raises:
-        Unavailable: the registry does not answer, refuses, or answers beyond all bounds.
+        Unavailable: the registry does not answer (`registry-unavailable`), refuses the credentials
+            (`registry-refused`), or answers beyond all bounds.
     """
-    host = httpx.URL(url).host
+    host = httpx.URL(request.url).host
     try:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(ATTEMPTS),
@@ -56,7 +82,7 @@ async def fetch(client: httpx.AsyncClient, url: str, headers: Mapping[str, str])
             retry=retry_if_exception_type(_TryAgainError),
             reraise=True,
         )
-        return await attempts(_fetch_once, client, url, headers)
+        return await attempts(_fetch_once, client, request)
     except _TryAgainError as error:
         raise Unavailable(
             "registry-unavailable",
@@ -65,34 +91,44 @@ async def fetch(client: httpx.AsyncClient, url: str, headers: Mapping[str, str])
         ) from error
 
 
-async def _fetch_once(client: httpx.AsyncClient, url: str, headers: Mapping[str, str]) -> Page | None:
+async def _fetch_once(client: httpx.AsyncClient, request: Request) -> Page | None:
+    auth = request.auth if request.auth is not None else httpx.USE_CLIENT_DEFAULT
     try:
-        async with client.stream("GET", url, headers=dict(headers), timeout=TIMEOUT_S) as response:
-            if response.status_code in _GONE:
-                return None
-            if response.status_code >= 500:
-                raise _TryAgainError(f"status {response.status_code}")
-            if response.status_code != 200:
-                raise _refused(response)
-            body = await _read(response)
-            return Page(body, response.headers.get("content-type", ""), str(response.url))
-    except httpx.HTTPError as error:
+        with anyio.fail_after(WHOLE_TIMEOUT_S):
+            async with client.stream(
+                "GET", request.url, headers=dict(request.headers), timeout=TIMEOUT_S, auth=auth
+            ) as response:
+                return await _page(response, request.most_bytes)
+    except (httpx.HTTPError, TimeoutError) as error:
         # The text of the error may quote an address with credentials; its kind says enough.
         raise _TryAgainError(type(error).__name__) from error
 
 
-async def _read(response: httpx.Response) -> bytes:
+async def _page(response: httpx.Response, most_bytes: int) -> Page | None:
+    status = response.status_code
+    if status in _GONE:
+        return None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == _BUSY:
+        raise _TryAgainError(f"status {status}")
+    if status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        raise _refused(response)
+    body = await _read(response, most_bytes)
+    return Page(status=status, body=body, url=str(response.url), headers=response.headers)
+
+
+async def _read(response: httpx.Response, most_bytes: int) -> bytes:
     body = bytearray()
     async for piece in response.aiter_bytes():
         body += piece
-        if len(body) > LARGEST_PAGE:
-            raise _unreadable(response, f"its answer is larger than {LARGEST_PAGE} bytes")
+        if len(body) > most_bytes:
+            message = f"the registry at {response.url.host} answers with more than {most_bytes} bytes"
+            raise Unavailable("registry-unavailable", message)
     return bytes(body)
 
 
 def _refused(response: httpx.Response) -> Unavailable:
-    return _unreadable(response, f"it answers {response.status_code}; check the credentials in the client's settings")
-
-
-def _unreadable(response: httpx.Response, reason: str) -> Unavailable:
-    return Unavailable("registry-unavailable", f"the package registry at {response.url.host} is of no use: {reason}")
+    return Unavailable(
+        "registry-refused",
+        f"the package registry at {response.url.host} answers {response.status_code}",
+        hint="check the registry's address and credentials in the settings of npm or uv",
+    )
