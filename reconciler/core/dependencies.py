@@ -47,11 +47,14 @@ class Dependencies:
     def unready(self, spec: ServerSpec) -> Wait | None:
         """What a server waits for: the first that it depends on and that is not as wanted and healthy.
 
-        A suspended server is in other hands and one that is not declared cannot come: nobody waits for these.
+        A server that went back is healthy with an earlier configuration, which is not what the others were written
+        for. A suspended server is in other hands and one that is not declared cannot come: nobody waits for these.
         """
         for name in spec.depends_on:
             if name in self._index.blocked:
                 return Wait(until=f"server {name}, which it depends on, can be resolved", awaits=name)
+            if name in self._snapshot.gone_back:
+                return Wait(until=f"server {name}, which it depends on, runs what the revision asks for", awaits=name)
             server = self._desired.get(name)
             if server is not None and not server.spec.suspended and not self._is_ready(server):
                 return Wait(until=f"server {name}, which it depends on, is as wanted and healthy", awaits=name)
@@ -60,7 +63,8 @@ class Dependencies:
     def dependents(self, leaving: Sequence[Leaving]) -> Mapping[str, Collection[str]]:
         """For each server that leaves, those that depended on it and still stand in its way.
 
-        One that leaves as well stands there until it is gone, one that stays until it runs without it.
+        One that leaves as well stands there until it is gone, one that stays until it runs without it, which one that
+        went back does not.
         """
         going = {found.server for found in leaving if not found.shared}
         former: Mapping[str, Collection[str]] = self._snapshot.former_dependencies if going else {}
@@ -68,7 +72,8 @@ class Dependencies:
         found: dict[str, set[str]] = {}
         for dependent, names in former.items():
             server = self._desired.get(dependent)
-            stays = server is not None and not server.spec.suspended and not self._is_ready(server)
+            unsettled = server is not None and (dependent in self._snapshot.gone_back or not self._is_ready(server))
+            stays = server is not None and not server.spec.suspended and unsettled
             if dependent not in circular and (stays or dependent in going):
                 for name in going.intersection(names):
                     found.setdefault(name, set()).add(dependent)

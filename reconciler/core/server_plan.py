@@ -69,7 +69,7 @@ def plan_server(standing: Standing, around: Circumstances, machines: Sequence[Ob
     ]
     retired = joined(_retire_replaced(slot, standing, around, rotation) for slot in standing.slots)
     changed = joined(_change(change, wait, around, rotation) for change, wait in allowed)
-    going = {change.slot.number for change, wait in allowed if wait is None}
+    going = {change.slot.number for change in changes if change.action in changed.actions}
     rest = joined((wake(standing, going, around), _surplus(standing, around, rotation)))
     touching = (*retired.actions, *changed.actions)
     prepared = Part(tuple(_prepare(standing.server, touching, machines, app_exists=around.app_exists)))
@@ -110,19 +110,22 @@ def _retire_replaced(slot: Slot, standing: Standing, around: Circumstances, rota
 
 
 def _change(change: Change, wait: Wait | None, around: Circumstances, rotation: Rotation) -> Part:
-    """One change, now or later, and what becomes of the other machines of its slot."""
-    changed = Part((change.action,)) if wait is None else Part(deferred=(wait.on(change.action),))
-    after = Wait(until=f"machine {change.action.machine.name} is healthy", awaits=change.action.server)
+    """One change, now or later, and what becomes of the other machines of its slot.
+
+    A slot has room for two: the best of its old machines, and the one that takes its place. What stands there beside
+    the best goes first, and where it cannot go now the new one waits.
+    """
     stays, *failed = change.slot.others or (None,)
-    parts: list[Part] = []
-    for machine in failed:
-        # A slot has room for two: the best of its old machines, and the one that takes its place.
-        if change.beside and wait is None:
-            parts.append(retire(machine, _REPLACED, around, rotation))
-        else:
-            parts.append(retire_later(machine, _REPLACED, around, after))
+    after = Wait(until=f"machine {change.action.machine.name} is healthy", awaits=change.action.server)
+    if change.beside and wait is None:
+        parts = [retire(machine, _REPLACED, around, rotation) for machine in failed]
+        if not all(part.actions for part in parts):
+            wait = Wait(until="another machine of its place is gone")
+    else:
+        parts = [retire_later(machine, _REPLACED, around, after) for machine in failed]
     if stays is not None and change.beside:
         parts.append(retire_later(stays, _REPLACED, around, after))
+    changed = Part((change.action,)) if wait is None else Part(deferred=(wait.on(change.action),))
     others = joined(parts)
     return Part((*others.actions, *changed.actions), others.held, (*changed.deferred, *others.deferred))
 

@@ -300,6 +300,8 @@ class Snapshot:
     """What each server depended on when it last ran, by name: servers go in the opposite order."""
     mute_machines: frozenset[str] = frozenset()
     """Ids of machines that pass their health checks and did not answer MCP: nothing is built on them."""
+    gone_back: frozenset[str] = frozenset()
+    """Servers whose wanted configuration is an earlier one, because that of the revision did not become healthy."""
 
 
 class OutcomeKind(StrEnum):

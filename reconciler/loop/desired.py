@@ -97,6 +97,12 @@ class Desired:
         return tuple(held_problem(server.spec, server.hold) for server in self.servers if server.hold is not None)
 
     @property
+    def gone_back(self) -> frozenset[str]:
+        """Servers that are held at an earlier configuration."""
+        held = ((server.spec.name, server.hold) for server in self.servers)
+        return frozenset(name for name, hold in held if hold is not None and hold.fallback)
+
+    @property
     def trials(self) -> Mapping[str, ResolvedServer]:
         """The servers that are to get what the revision asks for, by name: neither blocked nor held."""
         return {

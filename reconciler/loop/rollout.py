@@ -107,6 +107,7 @@ class RollOut:
             confirmed_apps=agreed,
             former_dependencies=self._reader.former_dependencies,
             mute_machines=self.health.mute_machines,
+            gone_back=desired.gone_back,
         )
         with span(Step.PLAN) as told:
             made = await anyio.to_thread.run_sync(plan, snapshot)

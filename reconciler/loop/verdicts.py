@@ -15,6 +15,7 @@ from reconciler.core.problems import Problem
 from reconciler.core.redact import Redactor
 from reconciler.core.rollback import PROVED, is_tried, of_desired
 from reconciler.core.setbacks import Setback
+from reconciler.core.standing import standing_of
 from reconciler.core.types import Observation, ObservedMachine, ServerSpec, ServerState, ServerStatus
 from reconciler.core.verdict import Evidence, verdict
 from reconciler.loop.desired import Desired, ResolvedServer
@@ -98,18 +99,30 @@ def _standing_against(
 ) -> tuple[Setback, ...]:
     """The failures of what is wanted now.
 
-    What failed with another configuration is of no concern any more, nor is an order to a machine that is gone.
+    What failed with another configuration is of no concern any more, nor is an order to a machine that is gone. Where
+    every machine is as wanted and well, whatever failed on the way has happened after all: nobody tries it again, so
+    that nothing would ever end it.
     """
-    if server.desired is None:
+    if server.desired is None or not setbacks:
         return ()
+    found_machines, partial = machines.get(server.spec.app, ()), not scene.observation.complete
+    standing = standing_of(server.desired, found_machines, frozenset())
+    if standing.ready and not partial:
+        current = {slot.current.id for slot in standing.slots if slot.current is not None}
+        leftover = _names(machine for machine in found_machines if machine.id not in current)
+        return tuple(found for found in setbacks if found.machine in leftover)
     wanted = {machine.digest for machine in server.desired.machines}
-    known = {"", *(name for machine in machines.get(server.spec.app, ()) for name in (machine.id, machine.name))}
-    partial = not scene.observation.complete
+    known = {"", *_names(found_machines)}
     return tuple(
         found
         for found in setbacks
         if found.digest in wanted or (not found.digest and (partial or found.machine in known))
     )
+
+
+def _names(machines: Iterable[ObservedMachine]) -> set[str]:
+    """What setbacks may name them by."""
+    return {name for machine in machines for name in (machine.id, machine.name)}
 
 
 def _held(status: ServerStatus, hold: Hold | None) -> ServerStatus:

@@ -64,6 +64,33 @@ def test_it_goes_on_when_the_other_is_healthy_and_not_before(world: World) -> No
     assert changed(well.actions) == {"top"}
 
 
+def test_a_server_that_went_back_is_not_what_others_wait_for(world: World) -> None:
+    base, top = two_servers(world, version="new")
+    old_base, old_top = two_servers(world)
+    seen = world.observe(*running(world, old_base, old_top))
+    made = plan(world.snapshot(old_base, top, observation=seen, gone_back=frozenset({"base"})))
+    assert not made.actions
+    assert [(waiting.action.server, waiting.until, waiting.awaits) for waiting in made.deferred] == [
+        ("top", "server base, which it depends on, runs what the revision asks for", "base")
+    ]
+    assert changed(plan(world.snapshot(base, top, observation=seen)).actions) == {"base"}
+
+
+def test_what_a_server_that_went_back_needs_stays(world: World) -> None:
+    base, top = two_servers(world)
+    seen = world.observe(*running(world, base, top))
+    snapshot = world.snapshot(
+        top,
+        observation=seen,
+        former_dependencies={"top": ("base",)},
+        gone_back=frozenset({"top"}),
+        prune=PrunePolicy(max_percent=0),
+    )
+    assert not plan(snapshot).actions
+    assert [waiting.awaits for waiting in plan(snapshot).deferred] == ["top"]
+    assert changed(plan(replace(snapshot, gone_back=frozenset())).actions) == {"base"}
+
+
 def test_nobody_waits_for_a_suspended_server_and_everybody_for_a_blocked_one(world: World) -> None:
     base, top = two_servers(world, version="new")
     seen = world.observe(*running(world, *two_servers(world)))

@@ -279,6 +279,18 @@ def test_a_missing_machine_is_not_made_anew_where_the_view_ends(world: World) ->
     assert later(made.deferred) == [("Create", "the whole fleet can be seen")]
 
 
+@pytest.mark.parametrize("case", ["the view is incomplete", "the older one does not go"])
+def test_a_third_machine_of_a_place_waits_until_one_of_the_two_is_gone(world: World, case: str) -> None:
+    first, second, third = (server_of(world, version) for version in ("first", "second", "third"))
+    failed = successor(world, second, checks=SICK)
+    seen = world.observe(*machines_of(world, first), failed, complete=case != "the view is incomplete")
+    stuck = replace(setback(world, third, failed.name, "machine-leased"), digest="")
+    setbacks = (stuck,) if seen.complete else ()
+    made = plan(world.snapshot(third, observation=seen, setbacks=setbacks, now=world.now))
+    assert not made.actions
+    assert ("Create", "another machine of its place is gone") in later(made.deferred)
+
+
 def test_the_digest_of_a_plan_is_that_of_the_whole_change(world: World) -> None:
     old, new = server_of(world, "old", minimum=0, maximum=2), server_of(world, "new", minimum=0, maximum=2)
     failed = setback(world, new, "time-1", "machine-failed")

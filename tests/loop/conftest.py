@@ -276,6 +276,10 @@ class FakeFleet:
             updated_at=self.clock.now(),
         )
 
+    def create(self, action: Create) -> None:
+        """Makes the machine without telling anybody."""
+        self._put(action.machine.name, action, revision("one"))
+
     def _set(self, machine_id: str, state: MachineState) -> None:
         for name, found in self.machines.items():
             if found.id == machine_id:

@@ -6,6 +6,7 @@ import pytest
 from reconciler.core.actions import Cordon, Create, Destroy, Stop
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import Trigger
+from reconciler.errors import Unavailable
 
 FULL = Problem(code="region-full", message="the region is full", remedy=Remedy.WAIT)
 
@@ -119,3 +120,28 @@ async def test_an_order_that_failed_is_forgotten_with_its_machine(awake):
     old = next(name for name, machine in awake.fleet.machines.items() if "time@2" not in machine.config)
     del awake.fleet.machines[old]
     assert awake.states(await awake.run(Trigger.HEALTH)) == {"time": "ready"}
+
+
+async def test_a_failure_stands_no_longer_once_everything_is_as_wanted(world):
+    world.commit("one", "time")
+
+    def lose_the_answer(action: object) -> None:
+        if isinstance(action, Create):
+            world.fleet.create(action)
+            raise world.error(Unavailable, "fly-outcome-unknown")
+
+    world.fleet.before_apply = lose_the_answer
+    assert world.states(await world.run()) == {"time": "failed"}
+    world.clock.advance(600)
+    assert world.states(await world.run(Trigger.HEALTH)) == {"time": "ready"}
+
+
+async def test_an_app_that_could_not_be_created_and_exists_after_all_holds_nobody_back(world):
+    world.commit("one", "time")
+    world.fleet.failing["CreateApp"] = FULL
+    await world.run()
+    world.fleet.apps.add("acme-time")
+    world.clock.advance(600)
+    finished = await world.run(Trigger.POLL)
+    assert "CreateApp" not in kinds(world)
+    assert world.states(finished) == {"time": "ready"}

@@ -18,7 +18,7 @@ from reconciler.core.actions import Action, Outcome, Pass
 from reconciler.core.holds import Hold
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import Observation, ProbeResult, Revision, Trigger
-from reconciler.errors import EnvironmentFault, Unavailable
+from reconciler.errors import EnvironmentFault, InvalidManifests, Unavailable
 from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
 from reconciler.loop.passes import Reconciler
@@ -63,6 +63,13 @@ class Repository:
 
     def servers(self, commit: str) -> Fleetfile:
         return fleetfile.servers_of({FILE: self.commits[commit]})
+
+    def readable(self, commit: str) -> Fleetfile:
+        """The servers of a commit; none where its file is broken."""
+        try:
+            return self.servers(commit)
+        except InvalidManifests:
+            return ()
 
     def _answer(self) -> None:
         if self.down:

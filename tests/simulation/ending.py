@@ -1,7 +1,8 @@
 """How every run ends: nothing disturbs any more, and then everything must become as the last commit asks.
 
 A server whose last version does not work must have gone back to the one before, if that was ever seen healthy, and be
-held; everything else must be as declared, and what stands on the commit at GitHub must be the truth.
+held; else its other machines wait for the first of them for ever. So does a server that depends on such a one. All the
+others must be as declared, and what stands on the commit at GitHub must be the truth.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from reconciler.core.slots import slot_number
 from reconciler.core.types import ServerState, Trigger
 from reconciler.report.letters import MOST_POSTS
 from reconciler.report.statuses import StatusState
-from tests.simulation.fleetfile import Server
+from tests.simulation.fleetfile import FLEET, Server
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -24,6 +25,7 @@ LONGEST_PAUSE_S: Final = 700.0
 """Longer than the longest that a setback waits."""
 WELL: Final = frozenset({ServerState.READY, ServerState.IDLE})
 FAILING: Final = frozenset({ServerState.HELD, ServerState.FAILED, ServerState.DEGRADED})
+WAITING: Final = frozenset({ServerState.PENDING})
 
 
 async def settle(run: "Run") -> None:
@@ -61,14 +63,38 @@ async def _confirm(run: "Run", finished: Pass) -> None:
 
 def _is_quiet(run: "Run", finished: Pass, commit: str) -> bool:
     plan = finished.plan
-    if plan is None or not plan.empty or plan.deferred or plan.prune or _held(run, finished):
+    if plan is None or not plan.empty or plan.prune or _held(run, finished):
         return False
     ill = {server.name for server in run.plan.last if server.ill}
+    behind = _behind(run, ill)
     unwell = {status.server for status in finished.statuses if status.state not in WELL}
-    if any(status.state not in WELL | FAILING for status in finished.statuses):
+    waits = {waiting.action.server for waiting in plan.deferred}
+    if any(status.state not in WELL | FAILING | WAITING for status in finished.statuses):
         return False
     applied = finished.applied_revision is not None and finished.applied_revision.commit == commit
-    return applied and unwell <= ill and all(problem.server in ill for problem in finished.problems)
+    may_wait = ill | behind | _kept_for(run, behind | ill)
+    blamed = {problem.server for problem in finished.problems}
+    return applied and unwell <= ill | behind and waits <= may_wait and blamed <= ill
+
+
+def _behind(run: "Run", ill: set[str]) -> set[str]:
+    """Servers that wait for one that does not work, or for one that waits for it."""
+    found: set[str] = set()
+    for server in run.plan.last * len(run.plan.last):
+        if server.after in ill | found and server.name not in ill:
+            found.add(server.name)
+    return found
+
+
+def _kept_for(run: "Run", unsettled: set[str]) -> set[str]:
+    """Servers that have left the file, and that an unsettled one may still need at its earlier version."""
+    commits = run.outside.repository.commits
+    return {
+        server.after
+        for commit in commits
+        for server in run.outside.repository.readable(commit)
+        if server.name in unsettled and server.after
+    }
 
 
 def _held(run: "Run", finished: Pass) -> list[str]:
@@ -109,6 +135,8 @@ def _server(run: "Run", server: Server, state: ServerState) -> Iterator[str]:
         if state not in FAILING:
             yield f"{server.name} does not work and is said to be {state}"
         return
+    if server.name in _behind(run, {one.name for one in run.plan.last if one.ill}):
+        return
     if slots != Counter(range(1, server.machines + 1)):
         yield f"{server.name} has the slots {dict(slots)}, not {server.machines}"
     for machine in machines:
@@ -120,15 +148,18 @@ def _server(run: "Run", server: Server, state: ServerState) -> Iterator[str]:
 
 
 def _apps(run: "Run") -> Iterator[str]:
+    ill = {server.name for server in run.plan.last if server.ill}
+    kept = {f"{FLEET}-{name}" for name in _kept_for(run, ill | _behind(run, ill))}
+    waiting = {f"{FLEET}-{name}" for name in _behind(run, ill)}
     wanted = {server.app for server in run.plan.last} | {machine.app for machine in run.guard.strangers.values()}
     found = {app.name for app in run.outside.platform.inventory.apps()}
-    if found != wanted:
+    if not wanted - waiting <= found <= wanted | kept:
         yield f"apps are {sorted(found)}, not {sorted(wanted)}"
 
 
 def _github(run: "Run", commit: str, finished: Pass) -> Iterator[str]:
     well = all(status.state in WELL for status in finished.statuses)
-    done = not finished.problems and finished.plan is not None and not finished.plan.held
+    done = not (finished.problems or finished.waiting) and finished.plan is not None and not finished.plan.held
     posted = run.outside.github.posted
     for (sha, context), number in Counter((one.sha, one.context) for one in posted).items():
         if number > MOST_POSTS:
