@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Problem, Remedy
-from reconciler.core.types import ServerSpec
+from reconciler.core.types import PackageReference, ServerSpec
 from reconciler.errors import CatwalkError, InvalidManifests
 from reconciler.sops.identities import Identities, load_identities
 from reconciler.sops.server_secrets import ServerSecrets
@@ -74,6 +74,8 @@ def _says_something(error: CatwalkError, identities: Identities) -> bool:
 async def _package_findings(manifests: ManifestSet) -> AsyncGenerator[Finding]:
     async with PackageCatalog() as catalog:
         for spec in manifests.specs:
+            if not isinstance(spec.package, PackageReference):
+                continue
             try:
                 await catalog.check(spec.package, entrypoint=spec.entrypoint)
             except CatwalkError as error:

@@ -4,6 +4,7 @@ Decisions compare digests and whole canonical texts. The list of changed fields 
 shown.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -12,6 +13,8 @@ from typing import cast
 from reconciler.core.actions import FieldChange
 from reconciler.core.digests import JSON, canonical_json
 
+_PACKED = ".raw_value"
+"""The content of a file, which nobody reads in Base64: its digest says that it changed."""
 ABSENT = ""
 """How a field that one side lacks is written; JSON has no empty text, so it cannot be confused with a value."""
 
@@ -41,5 +44,7 @@ def _leaves(value: JSON, path: str) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         for position, item in enumerate(value):
             yield from _leaves(item, f"{path}[{position}]")
+    elif path.endswith(_PACKED):
+        yield path, canonical_json(f"sha256:{hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]}")
     else:
         yield path, canonical_json(value)

@@ -21,5 +21,7 @@ class ManifestSet:
     """The manifests, relative to the root of the source."""
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     """The strictest of what the manifests state."""
+    signed_commits: bool = False
+    """Whether a revision counts only with a signature that the git host verified."""
     gateway: GatewayRules = field(default_factory=GatewayRules)
     """Of all manifests together."""

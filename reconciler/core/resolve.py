@@ -7,10 +7,12 @@ them.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, assert_never
 
 from reconciler.core.digests import JSON, canonical_json, machine_digest
-from reconciler.core.types import DesiredMachine, DesiredServer, IdleAction, ServerSpec
+from reconciler.core.placing import ARCHIVE_PATH, adapter_files, file_options, image_files
+from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram
+from reconciler.core.types import DesiredMachine, DesiredServer, IdleAction, PackageReference, Program, ServerSpec
 
 ADAPTER_PORT: Final = 8080
 """Where the adapter listens inside a machine."""
@@ -63,8 +65,7 @@ def machine_config(spec: ServerSpec, runner_image: str, *, stays_awake: bool = F
             starts, again and again.
     """
     return {
-        "image": runner_image,
-        "init": {"cmd": list(adapter_arguments(spec))},
+        **_run(spec, runner_image),
         "env": dict(spec.environment),
         "guest": {"cpu_kind": spec.guest.cpu_kind, "cpus": spec.guest.cpus, "memory_mb": spec.guest.memory_mb},
         "services": [_service(spec, IdleAction.KEEP if stays_awake else spec.scale.idle)],
@@ -73,22 +74,58 @@ def machine_config(spec: ServerSpec, runner_image: str, *, stays_awake: bool = F
     }
 
 
+def _run(spec: ServerSpec, runner_image: str) -> dict[str, JSON]:
+    """The image, what it is told, and the files that it finds."""
+    if isinstance(spec.package, ImageProgram):
+        return {"image": spec.package.reference, "init": _image_init(spec), **_present(image_files(spec))}
+    told: dict[str, JSON] = {"cmd": list(adapter_arguments(spec))}
+    return {"image": runner_image, "init": told, **_present(adapter_files(spec))}
+
+
+def _present(files: list[JSON]) -> dict[str, JSON]:
+    return {"files": files} if files else {}
+
+
 def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
     """What follows the image's entrypoint: options, `--`, the package, its arguments."""
     if spec.resolve_as_of:
         yield from ("--resolve-as-of", spec.resolve_as_of)
     if spec.entrypoint:
         yield from ("--entrypoint", spec.entrypoint)
+    yield from (f"--command={word}" for word in spec.command)
+    yield from file_options(spec)
     yield from spec.serving.arguments()
-    yield "--"
-    yield str(spec.package)
+    yield from _program_words(spec.package)
     yield from spec.arguments
+
+
+def _program_words(program: Program) -> Iterator[str]:
+    """Where the program comes from, in the adapter's words."""
+    match program:
+        case PackageReference():
+            yield from ("--", str(program))
+        case GitProgram():
+            yield from ("--runtime", program.runtime) if program.runtime else ()
+            yield from ("--directory", program.directory) if program.directory else ()
+            yield from ("--", f"git:{program.url}@{program.commit}")
+        case FolderProgram():
+            yield from ("--", f"archive:{ARCHIVE_PATH}")
+        case ImageProgram():
+            raise ValueError("an image runs without the adapter")
+        case _:
+            assert_never(program)
+
+
+def _image_init(spec: ServerSpec) -> dict[str, JSON]:
+    """Only what the manifest overrides: an empty list would replace the image's own command."""
+    entrypoint: dict[str, JSON] = {"entrypoint": list(spec.command)} if spec.command else {}
+    return {**entrypoint, **({"cmd": list(spec.arguments)} if spec.arguments else {})}
 
 
 def _service(spec: ServerSpec, idle: IdleAction) -> dict[str, JSON]:
     return {
         "protocol": "tcp",
-        "internal_port": ADAPTER_PORT,
+        "internal_port": _port(spec),
         "autostop": idle.value,
         "autostart": True,
         "min_machines_running": spec.scale.minimum,
@@ -98,11 +135,15 @@ def _service(spec: ServerSpec, idle: IdleAction) -> dict[str, JSON]:
     }
 
 
+def _port(spec: ServerSpec) -> int:
+    return (spec.serving.port or ADAPTER_PORT) if isinstance(spec.package, ImageProgram) else ADAPTER_PORT
+
+
 def _check(spec: ServerSpec) -> dict[str, JSON]:
+    """The adapter has a health page; of an image nothing is known but its port, and MCP itself is asked by probes."""
+    page: dict[str, JSON] = {"type": "http", "method": "GET", "path": HEALTH_PATH}
     return {
-        "type": "http",
-        "method": "GET",
-        "path": HEALTH_PATH,
+        **({"type": "tcp"} if isinstance(spec.package, ImageProgram) else page),
         "interval": duration(spec.health.interval_s),
         "timeout": duration(spec.health.timeout_s),
         "grace_period": CHECK_GRACE,

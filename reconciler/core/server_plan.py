@@ -24,6 +24,7 @@ from reconciler.core.changing import Change, change_of
 from reconciler.core.digests import machine_digest
 from reconciler.core.machine_health import passing
 from reconciler.core.parts import Circumstances, Part, Rotation, Wait, joined
+from reconciler.core.programs import app_secret_names
 from reconciler.core.retiring import retire, retire_later
 from reconciler.core.rollout import permits
 from reconciler.core.slots import Slot, matches
@@ -153,9 +154,9 @@ def _prepare(
         yield CreateApp(server=spec.name, app=spec.app, network=server.network, reason="the app does not exist yet")
     if not machines:
         yield AllocateAddress(server=spec.name, app=spec.app, reason="the gateway reaches the server by this address")
-    if spec.secret_names:
+    if names := app_secret_names(spec.secret_names, spec.files):
         reason = "secrets are applied when a machine boots"
-        yield SetSecrets(server=spec.name, app=spec.app, names=spec.secret_names, reason=reason)
+        yield SetSecrets(server=spec.name, app=spec.app, names=names, reason=reason)
     elif any(map(_has_secrets, machines)):
         yield SetSecrets(server=spec.name, app=spec.app, names=(), reason="no secret is declared any more")
 

@@ -13,9 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 
 from reconciler.core.digests import server_digest
+from reconciler.core.health_policy import HealthPolicy
 from reconciler.core.problems import Location, Problem
+from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram, PlacedFile
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.serving import Serving
 from reconciler.core.setbacks import Setback
@@ -64,6 +67,10 @@ class PackageReference:
         return f"{self.registry}:{self.name}@{self.version}" if self.version else f"{self.registry}:{self.name}"
 
 
+Program: TypeAlias = PackageReference | GitProgram | FolderProgram | ImageProgram
+"""What a server runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
     """The size of a machine, in Fly's words (flyctl `machine update`: kinds, CPU counts and memory steps)."""
@@ -92,16 +99,6 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HealthPolicy:
-    """How a server proves that it is well."""
-
-    interval_s: float = 5.0
-    timeout_s: float = 4.0
-    grace_s: float = 120.0
-    """How long a new machine may install and start before it counts as failed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretDeclaration:
     """That a server needs a secret, and which file holds it. Never the value."""
 
@@ -120,8 +117,11 @@ class ServerSpec:
 
     fleet: str
     name: str
-    package: PackageReference
+    package: Program
     arguments: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    """What runs in place of the program's executable."""
+    files: tuple[PlacedFile, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: tuple[SecretDeclaration, ...] = ()
     """Sorted by name. Values are never part of a spec."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from reconciler.core.actions import AllocateAddress, CreateApp, DestroyApp, SetSecrets
+from reconciler.core.programs import app_secret_value, declared_name
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import OutcomeKind
 from reconciler.errors import InternalFault
@@ -82,14 +83,14 @@ async def set_secrets(session: Session, action: SetSecrets, values: Secrets) -> 
     Raises:
         InternalFault: the pass did not bring the value of a declared secret.
     """
-    if missing := [name for name in action.names if name not in values]:
+    if missing := [name for name in action.names if declared_name(name) not in values]:
         raise InternalFault("secret-value-missing", f"no value was read for {', '.join(missing)}")
     app = action.app
     existing = await session.despite_lag(app, lambda: app_secrets.names(session.api, app))
     unset = existing - set(action.names)
     if not action.names and not unset:
         return Done(detail="there are none")
-    wanted = {name: values[name] for name in action.names}
+    wanted = {name: app_secret_value(name, values[declared_name(name)]) for name in action.names}
     version = await session.despite_lag(app, lambda: app_secrets.change(session.api, app, values=wanted, unset=unset))
     session.secret_versions[app] = version
     return Done(detail=f"{len(wanted)} set, {len(unset)} removed")

@@ -39,13 +39,26 @@ def normalise(config: Mapping[str, object]) -> dict[str, JSON]:
     """The owned fields, in the form of the resolver, without metadata."""
     return {
         "image": _text(config.get("image")),
-        "init": {"cmd": _texts(_mapping(config.get("init")).get("cmd"))},
+        "init": _init(_mapping(config.get("init"))),
+        **_files(config),
         "env": {name: _text(value) for name, value in _mapping(config.get("env")).items()},
         "guest": _guest(_mapping(config.get("guest"))),
         "services": [_service(_mapping(service)) for service in _list(config.get("services"))],
         "restart": _kept(_mapping(config.get("restart")), "policy", "max_retries"),
         "stop_config": _stop_config(_mapping(config.get("stop_config"))),
     }
+
+
+def _init(init: Mapping[str, object]) -> JSON:
+    """What replaces the image's own words; an empty list replaces nothing."""
+    found = {name: _texts(init.get(name)) for name in ("entrypoint", "cmd")}
+    return {name: words for name, words in found.items() if words}
+
+
+def _files(config: Mapping[str, object]) -> dict[str, JSON]:
+    found = [_mapping(file) for file in _list(config.get("files"))]
+    files: list[JSON] = [_kept(file, "guest_path", "raw_value", "secret_name", "mode") for file in found]
+    return {"files": files} if files else {}
 
 
 def _guest(guest: Mapping[str, object]) -> JSON:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from reconciler.core.problems import Problem, Remedy
-from reconciler.core.types import PackageReference, ServerSpec
+from reconciler.core.types import PackageReference, Program, ServerSpec
 from reconciler.errors import CatwalkError
 from reconciler.loop.ports import Clock, PackageCatalog
 
@@ -37,21 +37,24 @@ class PackageChecks:
 
         A problem whose remedy is to wait says nothing about the package: the registry did not answer.
         """
+        if not isinstance(spec.package, PackageReference):
+            # A commit, a folder and an image say by themselves what runs, and no registry knows them.
+            return None
         key = (spec.package, spec.entrypoint)
         known = self._answers.get(key)
         if known is None or known.good_until <= self._clock.now():
-            known = await self._ask(spec)
+            known = await self._ask(spec.package, spec.entrypoint)
             self._answers[key] = known
         return known.problem
 
     def forget_others(self, specs: tuple[ServerSpec, ...]) -> None:
         """Drops the answers that no server asks for any more, so that the memory does not grow with the history."""
-        wanted = {(spec.package, spec.entrypoint) for spec in specs}
+        wanted: set[tuple[Program, str]] = {(spec.package, spec.entrypoint) for spec in specs}
         self._answers = {key: answer for key, answer in self._answers.items() if key in wanted}
 
-    async def _ask(self, spec: ServerSpec) -> _Answer:
+    async def _ask(self, package: PackageReference, entrypoint: str) -> _Answer:
         try:
-            await self._catalog.check(spec.package, entrypoint=spec.entrypoint)
+            await self._catalog.check(package, entrypoint=entrypoint)
         except CatwalkError as error:
             keep = KEEP_UNANSWERED if error.problem.remedy is Remedy.WAIT else KEEP_MISSING
             return _Answer(error.problem, self._clock.now() + keep)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from reconciler.core.dependencies import cycles
 from reconciler.core.problems import Location, Problem
-from reconciler.sources.manifest_specs import ReadServer
+from reconciler.sources.manifest_servers import ReadServer
 
 
 def dependency_problems(servers: Sequence[ReadServer]) -> Iterator[Problem]:

@@ -29,7 +29,12 @@ def gateway_rules(manifests: Read) -> GatewayRules:
 
 
 def _servers(manifests: Read, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    servers: dict[str, tuple[str, ...]] = {}
+    servers: dict[str, tuple[str, ...]] = {
+        server: written.access[name]
+        for _, manifest in manifests
+        for server, written in manifest.servers.items()
+        if name in written.access
+    }
     for _, manifest in manifests:
         for pattern, tools in manifest.gateway.access.get(name, {}).items():
             servers.setdefault(pattern, tools)
@@ -40,12 +45,13 @@ def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Proble
     """What is wrong with the rules of a fleet whose manifests could all be read."""
     yield from _repeated(manifests)
     names = [name for _, manifest in manifests for name in manifest.gateway.auth.tokens]
-    granted = {name for _, manifest in manifests for name in manifest.gateway.access}
+    granted = {name for _, manifest in manifests for name in (*manifest.gateway.access, *_own_grants(manifest))}
     for document, manifest in manifests:
         for name in manifest.gateway.auth.tokens:
             if name not in granted:
                 message = f"the token `{name}` opens nothing"
                 yield _problem(document, (*TOKENS, name), "token-without-access", message, f"add `access: {name}: …`")
+        yield from _own_problems(document, manifest, names)
         for name, patterns in manifest.gateway.access.items():
             path = (*ACCESS, name)
             if name not in names:
@@ -54,6 +60,24 @@ def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Proble
                 if not any(fnmatchcase(server, pattern) for server in servers):
                     message = f"no server fits `{pattern}`"
                     yield _unknown(document, (*path, pattern), "unknown-server", message, _near(pattern, servers))
+
+
+def _own_grants(manifest: Manifest) -> Iterator[str]:
+    for written in manifest.servers.values():
+        yield from written.access
+
+
+def _own_problems(document: Document, manifest: Manifest, names: Sequence[str]) -> Iterator[Problem]:
+    """What is wrong with the access that servers state themselves."""
+    for server, written in manifest.servers.items():
+        for name in written.access:
+            path = ("servers", server, "access", name)
+            if name not in names:
+                yield _unknown(document, path, "unknown-token", f"no token is called `{name}`", _near(name, names))
+            elif server in manifest.gateway.access.get(name, {}):
+                other = document.key_place((*ACCESS, name, server))
+                message = f"what `{name}` may use of `{server}` stands here and at {other}"
+                yield _problem(document, path, "duplicate-access", message, "keep one of the two")
 
 
 def _repeated(manifests: Read) -> Iterator[Problem]:

@@ -1,13 +1,24 @@
-"""The policy of a fleet out of those of its manifests.
+"""The policy of a fleet out of those of its manifests, and which servers break it.
 
 A manifest can only ever tighten what another one states: whoever may edit one directory of a repository must not be
-able to loosen what holds for all of it.
+able to loosen what holds for all of it. So limits take their least value, a list of what is allowed must fit in every
+manifest that has one, and what any manifest denies is denied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 
+from reconciler.core.cost import guest_price
+from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.types import Guest
+from reconciler.sources.manifest_servers import ReadServer, scale_of, vm_of
+from reconciler.sources.yaml_nodes import Document, Path
 from schemas.v1.manifest import Manifest
+from schemas.v1.terms import package_parts
+
+Read = Sequence[tuple[Document, Manifest]]
+COST: Path = ("policy", "max_monthly_cost")
 
 
 def strictest_prune(manifests: Sequence[Manifest]) -> PrunePolicy:
@@ -20,3 +31,105 @@ def strictest_prune(manifests: Sequence[Manifest]) -> PrunePolicy:
         max_count=min(counts, default=default.max_count),
         always_confirm=any(prune.confirm for prune in stated),
     )
+
+
+def policy_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
+    """Where a fleet whose manifests could all be read breaks the policy that they state together."""
+    if _pinned_required(manifests):
+        yield from _unpinned(servers)
+    for document, manifest in manifests:
+        for server in servers:
+            yield from _admission_problems(document, manifest, server)
+    yield from _cost_problems(manifests, servers)
+
+
+def policy_warnings(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
+    """What works, and what the policy cannot judge."""
+    if not _pinned_required(manifests):
+        yield from _unpinned(servers)
+    if any("max_monthly_cost" in manifest.policy.model_fields_set for _, manifest in manifests):
+        yield from _unpriced(servers)
+
+
+def _pinned_required(manifests: Read) -> bool:
+    return any(manifest.policy.pinned == "required" for _, manifest in manifests)
+
+
+def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
+    for server in servers:
+        package, image = server.written.package, server.written.image
+        if package and not package_parts(package).version:
+            message = f"`{package}` has no version: the newest one runs, today this and tomorrow that"
+            place = server.document.place((*server.path, "package"))
+            yield server.problem("unpinned-package", message, "pin it with `@VERSION`", place)
+        if image and "@" not in image:
+            message = f"`{image}` has no digest: whatever its tag stands for runs, today this and tomorrow that"
+            place = server.document.place((*server.path, "image"))
+            hint = "pin it with `@sha256:…`, as `docker buildx imagetools inspect` prints it"
+            yield server.problem("unpinned-image", message, hint, place)
+
+
+def _admission_problems(document: Document, manifest: Manifest, server: ReadServer) -> Iterator[Problem]:
+    """What one policy says about the source of one server; folders of the own repository are its own business."""
+    names, source = _subjects(server), _source_key(server)
+    policy = manifest.policy
+    place = server.document.place((*server.path, source))
+    for number, pattern in enumerate(policy.deny):
+        if _fits(names, pattern):
+            message = f"`{names[-1]}` is denied by `{pattern}` at {document.place(('policy', 'deny', number))}"
+            yield server.problem("denied-by-policy", message, "choose another one, or ask who owns the policy", place)
+    if names and policy.allow and not any(_fits(names, pattern) for pattern in policy.allow):
+        message = f"`{names[-1]}` fits nothing that is allowed at {document.place(('policy', 'allow'))}"
+        yield server.problem("not-allowed-by-policy", message, "choose another one, or have it allowed", place)
+
+
+def _fits(names: Sequence[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
+
+
+def _subjects(server: ReadServer) -> tuple[str, ...]:
+    """The names by which patterns know a program, with and without its version."""
+    written = server.written
+    if written.git is not None:
+        return f"git:{written.git.url}", f"git:{written.git.url}@{written.git.commit}"
+    if written.image:
+        repository = written.image.partition("@")[0]
+        last = repository.rpartition("/")[2]
+        plain = repository[: len(repository) - len(last)] + last.partition(":")[0]
+        return f"image:{plain}", f"image:{written.image}"
+    if written.package:
+        parts = package_parts(written.package)
+        return f"{parts.registry}:{parts.name}", written.package
+    return ()
+
+
+def _source_key(server: ReadServer) -> str:
+    return next(key for key in ("git", "image", "package", "directory") if key in server.written.model_fields_set)
+
+
+def _cost_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
+    stated = [(manifest.policy.max_monthly_cost, document) for document, manifest in manifests if document.has(COST)]
+    if not stated:
+        return
+    limit, document = min(stated, key=lambda found: found[0])
+    cost = sum(_price(server) or 0 for server in servers)
+    if cost > limit:
+        yield Problem(
+            code="too-expensive",
+            message=f"the fleet may cost ${cost:.2f} a month with every machine awake; `max_monthly_cost` is {limit:g}",
+            hint="lower `scale.max` or `vm.memory_mb`, remove servers, or raise the limit",
+            location=document.place(COST),
+        )
+
+
+def _price(server: ReadServer) -> float | None:
+    vm = vm_of(server)
+    price = guest_price(Guest(cpu_kind=vm.cpu_kind, cpus=vm.cpus, memory_mb=vm.memory_mb))
+    return None if price is None else price * scale_of(server).max
+
+
+def _unpriced(servers: Sequence[ReadServer]) -> Iterator[Problem]:
+    for server in servers:
+        if _price(server) is None:
+            message = f"`max_monthly_cost` leaves out `{server.name}`: Catwalk's table has no price for its size"
+            yield server.problem("unknown-price", message, "look it up at Fly", server.place("vm", "cpu_kind"))

@@ -21,18 +21,19 @@ _KEY_MARK: Final = "[key]"
 _WANTED: Final[Mapping[str, str]] = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
+    "float_type": "a number",
     "bool_type": "`true` or `false`",
     "dict_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
     "model_attributes_type": "a mapping of keys to values",
     "tuple_type": "a list",
 }
+_OF_THE_WHOLE: Final = frozenset({"missing-source", "several-sources", "bad-file"})
 _DURATION_KEYS: Final = frozenset({"interval", "timeout", "grace", "idle_after"})
 _MISSING_HINTS: Final[Mapping[str, str]] = {
     "apiVersion": f"add `apiVersion: {API_VERSION}`",
     "fleet": "add `fleet: NAME`, the prefix of all app names",
     "servers": "add `servers:` with one entry per server",
-    "package": "add `package: npm:NAME@VERSION` or `package: pypi:NAME@VERSION`",
 }
 
 
@@ -55,7 +56,7 @@ def shape_problems(document: Document, errors: Sequence[ErrorDetails]) -> Iterat
         elif error["type"] == "extra_forbidden":
             yield _unknown_key(document, path)
         elif error["type"] == "missing" and not _is_misspelt(path, errors):
-            yield from _missing(document, path)
+            yield _missing(document, path)
         elif error["type"] == "missing":
             continue  # The misspelt key beside it is reported, and correcting that brings this one.
         else:
@@ -94,7 +95,7 @@ def _unknown_key(document: Document, path: Path) -> Problem:
         return Problem(
             code="not-supported-yet",
             message=f"`{key_path(path)}` is not supported by this version yet",
-            hint=_later_hint(path),
+            hint=f"use one of {', '.join(f'`{key}`' for key in SOURCE_KEYS if key not in LATER_KEYS)}",
             location=place,
             server=server,
         )
@@ -107,18 +108,10 @@ def _unknown_key(document: Document, path: Path) -> Problem:
     )
 
 
-def _later_hint(path: Path) -> str:
-    if path[:1] == ("policy",):
-        return "remove it; of `policy` this version knows `prune`"
-    return "remove it; this version runs servers from `package`"
-
-
-def _missing(document: Document, path: Path) -> Iterator[Problem]:
+def _missing(document: Document, path: Path) -> Problem:
     key, parent = str(path[-1]), path[:-1]
-    if key == "package" and any(document.has((*parent, source)) for source in SOURCE_KEYS):
-        return  # Its other source is reported already.
     where = f" in `{key_path(parent)}`" if parent else ""
-    yield Problem(
+    return Problem(
         code="missing-key",
         message=f"`{key}` is missing{where}",
         hint=_MISSING_HINTS.get(key, f"add `{key}`"),
@@ -134,9 +127,14 @@ def _bad_value(document: Document, path: Path, error: ErrorDetails) -> Problem:
         message=f"`{key_path(path) or document.file}` {text}",
         hint=hint,
         # The parser places an empty value behind the line breaks that follow it.
-        location=document.key_place(path) if error["input"] is None else document.place(path),
+        location=document.key_place(path) if _shows_its_key(path, error) else document.place(path),
         server=_server(path),
     )
+
+
+def _shows_its_key(path: Path, error: ErrorDetails) -> bool:
+    """What a server as a whole lacks is shown at its name, and an empty value at its key."""
+    return error["input"] is None or (error["type"] in _OF_THE_WHOLE and bool(path))
 
 
 def _explanation(path: Path, error: ErrorDetails) -> tuple[str, str, str]:
@@ -161,6 +159,8 @@ def _limit_explanation(kind: str, context: Mapping[str, Any]) -> tuple[str, str,
         return "unknown-choice", f"must be {expected}", ""
     if kind == "greater_than_equal":
         return "out-of-range", f"must be at least {context['ge']}", ""
+    if kind == "greater_than":
+        return "out-of-range", f"must be more than {context['gt']:g}", ""
     if kind == "less_than_equal":
         return "out-of-range", f"must be at most {context['le']}", ""
     if kind == "too_short":

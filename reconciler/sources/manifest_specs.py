@@ -5,90 +5,32 @@ server, so each problem points to the one that was written last.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
-from pydantic import BaseModel
-
-from reconciler.core.problems import Location, Problem
+from reconciler.core.health_policy import HealthPolicy
+from reconciler.core.problems import Problem
 from reconciler.core.resolve import ADAPTER_PORT
 from reconciler.core.serving import Serving, SessionMode, TransportType
 from reconciler.core.types import (
     Guest,
-    HealthPolicy,
     IdleAction,
-    PackageReference,
-    Registry,
     Scale,
     SecretDeclaration,
     ServerSpec,
 )
 from reconciler.sources.layout import secret_file
-from reconciler.sources.yaml_nodes import Document, Path
-from schemas.v1 import manifest as schema
+from reconciler.sources.manifest_programs import placed_files, program_of, program_problems
+from reconciler.sources.manifest_servers import (
+    ReadServer,
+    environment_of,
+    health_of,
+    regions_of,
+    scale_of,
+    vm_of,
+)
+from schemas.v1 import machine as schema
+from schemas.v1.manifest import Server
 from schemas.v1.sizes import size_fault
-from schemas.v1.terms import LONGEST_APP_NAME, package_parts, seconds
-
-PartT = TypeVar("PartT", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadServer:
-    """One server of one file, as written and with its defaults."""
-
-    document: Document
-    manifest: schema.Manifest
-    name: str
-
-    @property
-    def written(self) -> schema.Server:
-        return self.manifest.servers[self.name]
-
-    @property
-    def path(self) -> Path:
-        return ("servers", self.name)
-
-    @property
-    def location(self) -> Location:
-        return self.document.key_place(self.path)
-
-    def place(self, *fields: str) -> Location:
-        """Where a field was written: at the server, else in the defaults, else the server itself."""
-        for path in ((*self.path, *fields), ("defaults", *fields)):
-            if self.document.has(path):
-                return self.document.place(path)
-        return self.document.key_place((*self.path, fields[0])) if fields else self.location
-
-    def problem(self, code: str, message: str, hint: str, location: Location) -> Problem:
-        return Problem(code=code, message=message, hint=hint, location=location, server=self.name)
-
-
-def overlaid(base: PartT, over: PartT) -> PartT:
-    """`base` with every field that `over` states."""
-    return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
-
-
-def vm_of(server: ReadServer) -> schema.VirtualMachine:
-    return overlaid(server.manifest.defaults.vm, server.written.vm)
-
-
-def scale_of(server: ReadServer) -> schema.Scale:
-    return overlaid(server.manifest.defaults.scale, server.written.scale)
-
-
-def health_of(server: ReadServer) -> schema.Health:
-    return overlaid(server.manifest.defaults.health, server.written.health)
-
-
-def environment_of(server: ReadServer) -> dict[str, str]:
-    return {**server.manifest.defaults.env, **server.written.env}
-
-
-def _regions(server: ReadServer) -> tuple[str, ...]:
-    for part in (server.written, server.manifest.defaults):
-        if "regions" in part.model_fields_set:
-            return part.regions
-    return server.manifest.fly.regions
+from schemas.v1.terms import LONGEST_APP_NAME, seconds
 
 
 def server_problems(server: ReadServer) -> Iterator[Problem]:
@@ -99,6 +41,7 @@ def server_problems(server: ReadServer) -> Iterator[Problem]:
     yield from _variable_problems(server)
     yield from _sops_problems(server)
     yield from _transport_problems(server)
+    yield from program_problems(server)
 
 
 def _name_problems(server: ReadServer) -> Iterator[Problem]:
@@ -141,7 +84,7 @@ def _transport_problems(server: ReadServer) -> Iterator[Problem]:
     transport = server.written.transport
     if transport.type == "stdio":
         yield from _unused_transport(server, sorted(transport.model_fields_set - {"type"}))
-    elif transport.port == ADAPTER_PORT:
+    elif transport.port == ADAPTER_PORT and not server.written.image:
         message = f"port {ADAPTER_PORT} of a machine is Catwalk's own"
         hint = "choose another one, or leave `port` out: the server is told a free one in the variable `PORT`"
         yield server.problem("bad-transport", message, hint, server.place("transport", "port"))
@@ -154,25 +97,19 @@ def _unused_transport(server: ReadServer, fields: Sequence[str]) -> Iterator[Pro
         yield server.problem("bad-transport", message, "write `type: streamable-http`, or remove it", place)
 
 
-def server_warnings(server: ReadServer) -> Iterator[Problem]:
-    """What works and should still be changed."""
-    if not package_parts(server.written.package).version:
-        message = f"`{server.written.package}` has no version: the newest one runs, today this and tomorrow that"
-        place = server.document.place((*server.path, "package"))
-        yield server.problem("unpinned-package", message, "pin it with `@VERSION`", place)
-
-
 def server_spec(server: ReadServer) -> ServerSpec:
     """The spec of a server without problems."""
     written, defaults = server.written, server.manifest.defaults
     return ServerSpec(
         fleet=server.manifest.fleet,
         name=server.name,
-        package=_package(written.package),
+        package=program_of(server),
         arguments=written.args,
+        command=written.command,
+        files=tuple(placed_files(server)),
         environment=environment_of(server),
         secrets=tuple(_secrets(server)),
-        regions=_regions(server),
+        regions=regions_of(server),
         guest=_guest(vm_of(server)),
         scale=_scale(scale_of(server)),
         health=_health(health_of(server)),
@@ -184,11 +121,6 @@ def server_spec(server: ReadServer) -> ServerSpec:
         description=written.description,
         location=server.location,
     )
-
-
-def _package(text: str) -> PackageReference:
-    parts = package_parts(text)
-    return PackageReference(registry=Registry(parts.registry), name=parts.name, version=parts.version)
 
 
 def _secrets(server: ReadServer) -> Iterator[SecretDeclaration]:
@@ -212,7 +144,7 @@ def _scale(scale: schema.Scale) -> Scale:
     )
 
 
-def _serving(written: schema.Server) -> Serving:
+def _serving(written: Server) -> Serving:
     return Serving(
         transport=TransportType(written.transport.type),
         port=written.transport.port,

@@ -15,9 +15,10 @@ from reconciler.errors import InvalidManifests
 from reconciler.sources.layout import MANIFEST_NAME, is_manifest
 from reconciler.sources.manifest_dependencies import dependency_problems
 from reconciler.sources.manifest_gateway import gateway_problems, gateway_rules
-from reconciler.sources.manifest_policy import strictest_prune
+from reconciler.sources.manifest_policy import policy_problems, policy_warnings, strictest_prune
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
-from reconciler.sources.manifest_specs import ReadServer, server_problems, server_spec, server_warnings
+from reconciler.sources.manifest_servers import ReadServer
+from reconciler.sources.manifest_specs import server_problems, server_spec
 from reconciler.sources.yaml_nodes import Document, Path, Value, read_document
 from schemas.v1.manifest import DEFAULT_ORGANIZATION, Manifest
 
@@ -42,13 +43,16 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
             problems += invalid.problems
             continue
         manifests.append((document, manifest))
-        servers += [ReadServer(document=document, manifest=manifest, name=server) for server in manifest.servers]
+        servers += [
+            ReadServer(document=document, manifest=manifest, name=server, files=files) for server in manifest.servers
+        ]
     whole = not problems
     problems += _problems_together(manifests, servers)
     if whole:
         # Servers of a file that could not be read would be missed in these.
         problems += dependency_problems(servers)
         problems += gateway_problems(manifests, [server.name for server in servers])
+        problems += policy_problems(manifests, servers)
     if problems:
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
     return _fleet(manifests, servers)
@@ -60,9 +64,10 @@ def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[Rea
         fleet=first.fleet,
         organization=_stated_organization(manifests),
         specs=tuple(server_spec(server) for server in sorted(servers, key=lambda server: server.name)),
-        warnings=tuple(warning for server in servers for warning in server_warnings(server)),
+        warnings=tuple(sorted(policy_warnings(manifests, servers), key=_reading_order)),
         files=tuple(document.file for document, _ in manifests),
         prune=strictest_prune([manifest for _, manifest in manifests]),
+        signed_commits=any(manifest.policy.signed_commits for _, manifest in manifests),
         gateway=gateway_rules(manifests),
     )
 

@@ -5,15 +5,18 @@ The models mirror the file, not the program: every field that `defaults` can giv
 Terms follow the official MCP registry's `server.json` where both have one.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from schemas.v1.gateway import Gateway
-from schemas.v1.part import Part
+from schemas.v1.gateway import Gateway, ToolPatterns
+from schemas.v1.machine import Health, Scale, VirtualMachine
+from schemas.v1.part import NotNull, Part, without_default, without_null
+from schemas.v1.policy import Policy
+from schemas.v1.programs import FilePath, Folder, Git, Image, PlacedFile
 from schemas.v1.serving import Sessions, Transport
 from schemas.v1.terms import (
-    Duration,
     Encrypted,
     Executable,
     Name,
@@ -28,21 +31,17 @@ from schemas.v1.terms import (
 API_VERSION: Final = "catwalk.dev/v1"
 DEFAULT_ORGANIZATION: Final = "personal"
 DEFAULT_REGION: Final = "iad"
-MOST_MACHINES: Final = 100
 
-LATER_KEYS: Final = frozenset(
-    {"git", "directory", "image", "remote", "files", "command", "access", "probe"}
-    | {"pinned", "signed_commits", "allow", "deny", "max_monthly_cost"}
-)
+LATER_KEYS: Final = frozenset({"remote"})
 """Keys of the design that this version knows and cannot act on; they are refused instead of ignored."""
 
-SOURCE_KEYS: Final = frozenset({"package", "git", "directory", "image", "remote"})
+SOURCE_KEYS: Final = ("package", "git", "directory", "image", "remote")
 """Where a server's program comes from; each server has exactly one."""
+_KNOWN_SOURCES: Final = tuple(key for key in SOURCE_KEYS if key not in LATER_KEYS)
 
 
-def _without_default(schema: dict[str, Any]) -> None:
-    """Leaves the inner default out of the published schema: there it would break the field's own pattern."""
-    del schema["default"]
+def _one_source_schema(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [key]} for key in _KNOWN_SOURCES]
 
 
 class FlySettings(Part):
@@ -59,93 +58,6 @@ class FlySettings(Part):
         title="Regions",
         description="Fly regions for servers that name none of their own; machines are spread over them in turn.",
         examples=[["iad"], ["iad", "fra"]],
-    )
-
-
-class VirtualMachine(Part):
-    """The size of each machine of a server."""
-
-    cpu_kind: Literal["shared", "performance"] = Field(
-        default="shared",
-        title="CPU kind",
-        description="`shared` is cheap and bursts; `performance` has its CPUs to itself.",
-        examples=["shared"],
-    )
-    cpus: int = Field(
-        default=1,
-        ge=1,
-        le=128,
-        title="CPUs",
-        description="Number of CPUs. Shared: 1, 2, 4, 6 or 8. Performance: 1 to 16, 32, 64 or 128.",
-        examples=[1, 2],
-    )
-    memory_mb: int = Field(
-        default=512,
-        ge=256,
-        le=1_048_576,
-        title="Memory",
-        description="Memory in MB (2**20 bytes). Shared: multiples of 256, 256 to 2048 per CPU. "
-        "Performance: multiples of 1024, 2048 to 8192 per CPU.",
-        examples=[512, 1024],
-    )
-
-
-class Scale(Part):
-    """How many machines a server has, and what they do when nobody calls."""
-
-    min: int = Field(
-        default=0,
-        ge=0,
-        le=MOST_MACHINES,
-        title="Minimum",
-        description="Machines that stay awake. 0 lets the server sleep; the first call wakes it.",
-        examples=[0, 1],
-    )
-    max: int = Field(
-        default=1,
-        ge=1,
-        le=MOST_MACHINES,
-        title="Maximum",
-        description="Machines that exist.",
-        examples=[1, 3],
-    )
-    idle: Literal["suspend", "stop", "off"] = Field(
-        default="suspend",
-        title="When idle",
-        description="What happens to a machine that nobody calls: `suspend` keeps its memory, `stop` ends the "
-        'process, `"off"` keeps it running.',
-        examples=["suspend", "stop", "off"],
-    )
-    idle_after: Duration = Field(
-        default="5m",
-        title="Idle after",
-        description="How long nobody calls before a machine is idle: a whole number and `s`, `m` or `h`. `catwalk up` "
-        "keeps to it; Fly has no such setting and takes a few minutes.",
-        examples=["5m"],
-    )
-
-
-class Health(Part):
-    """How a server proves that it is well."""
-
-    interval: Duration = Field(
-        default="5s",
-        title="Interval",
-        description="Time between two health checks of an awake machine: a whole number and `s`, `m` or `h`.",
-        examples=["5s", "30s"],
-    )
-    timeout: Duration = Field(
-        default="4s",
-        title="Timeout",
-        description="How long one check may take: a whole number and `s`, `m` or `h`.",
-        examples=["4s"],
-    )
-    grace: Duration = Field(
-        default="2m",
-        title="Grace",
-        description="How long a new machine may install and start before it counts as failed: a whole number and "
-        "`s`, `m` or `h`.",
-        examples=["2m"],
     )
 
 
@@ -184,7 +96,7 @@ class _Inheritable(Part):
     )
     resolve_as_of: ResolveAsOf = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         title="Resolve as of",
         description="The day as of which the package's own dependencies are resolved, as `YYYY-MM-DD`, or `latest`. "
         "Without it: the day on which the package was published.",
@@ -211,11 +123,60 @@ class Defaults(_Inheritable):
 class Server(_Inheritable):
     """One MCP server. It becomes one Fly app, `{fleet}-{server}`."""
 
+    model_config = Part.model_config | {"json_schema_extra": _one_source_schema}
+
     package: Package = Field(
+        default="",
+        json_schema_extra=without_default,
         title="Package",
         description="The package that holds the server: `npm:NAME@VERSION` or `pypi:NAME@VERSION`. "
         "Without a version the newest one runs, with a warning.",
         examples=["pypi:mcp-server-time@2026.10.19", "npm:@modelcontextprotocol/server-github@2025.4.8"],
+    )
+    git: Annotated[Git | None, NotNull] = Field(
+        default=None,
+        json_schema_extra=without_null,
+        title="Git",
+        description="In place of a package: a project in another git repository, at one commit.",
+        examples=[{"url": "https://github.com/acme/wiki-mcp", "commit": "8f2e1d0c9b8a7f6e5d4c3b2a1f0e9d8c7b6a5f4e"}],
+    )
+    directory: Folder = Field(
+        default="",
+        json_schema_extra=without_default,
+        title="Directory",
+        description="In place of a package: a folder beside or below this file that holds the project. What is "
+        "committed there with this manifest is what runs.",
+        examples=["./servers/notes"],
+    )
+    image: Image = Field(
+        default="",
+        json_schema_extra=without_default,
+        title="Image",
+        description="In place of a package: a container image that serves MCP over HTTP by itself, on "
+        "`transport.port` at `transport.path`. Without a digest whatever the tag stands for runs, with a warning.",
+        examples=["ghcr.io/acme/search-mcp@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    command: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = Field(
+        default=(),
+        json_schema_extra=without_default,
+        title="Command",
+        description="What runs in place of the executable, each word a text of its own; `args` follow. It finds the "
+        "programs of the package or project, and runs in the folder of the project.",
+        examples=[["python", "-m", "notes.server"], ["node", "dist/index.js"]],
+    )
+    files: dict[FilePath, PlacedFile] = Field(
+        default_factory=dict,
+        title="Files",
+        description="Files that the server finds in its machine, by absolute path or below `~/`, its home: credentials "
+        "that are no variables, such as key files.",
+        examples=[{"~/.config/gcloud/key.json": {"secret": "GOOGLE_KEY"}}],
+    )
+    access: dict[Name, ToolPatterns] = Field(
+        default_factory=dict,
+        title="Access",
+        description="Who may use this server: names of tokens, each with patterns of tools. The same as "
+        "`gateway.access` for this server, written where the server is.",
+        examples=[{"ci": ["get_*", "list_*"]}],
     )
     args: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
         default=(),
@@ -232,7 +193,7 @@ class Server(_Inheritable):
     )
     entrypoint: Executable = Field(
         default="",
-        json_schema_extra=_without_default,
+        json_schema_extra=without_default,
         title="Entrypoint",
         description="The executable of the package to run, where it has several.",
         examples=["mcp-server-time"],
@@ -271,43 +232,16 @@ class Server(_Inheritable):
         examples=["Tells the time in every time zone."],
     )
 
-
-class Prune(Part):
-    """How many servers one change may remove without being asked. Above it nothing is removed until a person agrees."""
-
-    max_percent: int = Field(
-        default=50,
-        ge=0,
-        le=100,
-        title="Most per cent",
-        description="Per cent of the servers that exist. A single server is always allowed by this limit.",
-        examples=[50],
-    )
-    max_count: int = Field(
-        default=10,
-        ge=0,
-        le=100_000,
-        title="Most servers",
-        description="Number of servers.",
-        examples=[10],
-    )
-    confirm: bool = Field(
-        default=False,
-        title="Always confirm",
-        description="`true` asks before every removal, however small.",
-        examples=[True],
-    )
-
-
-class Policy(Part):
-    """What the fleet's owners allow. With several manifests the strictest value counts, field by field."""
-
-    prune: Prune = Field(
-        default_factory=Prune,
-        title="Prune",
-        description="How many servers one change may remove without being asked.",
-        examples=[{"max_percent": 50, "max_count": 10, "confirm": False}],
-    )
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        stated = [key for key in SOURCE_KEYS if key in self.model_fields_set]
+        if len(stated) > 1:
+            text = f"has {len(stated)} sources: {', '.join(f'`{key}`' for key in stated)}"
+            raise PydanticCustomError("several-sources", "{text}", {"text": text, "hint": "keep exactly one"})
+        if not stated:
+            hint = f"add `package: npm:NAME@VERSION`, or one of {', '.join(f'`{key}`' for key in _KNOWN_SOURCES[1:])}"
+            raise PydanticCustomError("missing-source", "{text}", {"text": "says not what to run", "hint": hint})
+        return self
 
 
 class Manifest(Part):

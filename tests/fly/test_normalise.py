@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.digests import canonical_json
+from reconciler.core.health_policy import HealthPolicy
 from reconciler.core.resolve import duration as resolved_duration
 from reconciler.core.resolve import machine_config
 from reconciler.core.types import (
     Guest,
-    HealthPolicy,
     IdleAction,
     PackageReference,
     Registry,

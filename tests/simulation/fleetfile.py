@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from reconciler.core.health_policy import HealthPolicy
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import (
-    HealthPolicy,
     IdleAction,
     PackageReference,
     Registry,

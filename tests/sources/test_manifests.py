@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.core.health_policy import HealthPolicy
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.serving import Serving, SessionMode, TransportType
-from reconciler.core.types import Guest, HealthPolicy, IdleAction, PackageReference, Registry, Scale, SecretDeclaration
+from reconciler.core.types import Guest, IdleAction, PackageReference, Registry, Scale, SecretDeclaration
 from reconciler.errors import InvalidManifests
 from reconciler.sources.manifests import read_manifests
 
@@ -165,13 +166,7 @@ ONE_PROBLEM = {
     "unknown top-level key": (f"{HEAD}server: {{}}\nservers: {{}}\n", "unknown-key", "3:1", "did you mean `servers`?"),
     "misspelt needed key": (server("pakage: npm:x@1.0.0"), "unknown-key", "5:5", "did you mean `package`?"),
     "unknown key, none near": (server(PIN + "zzz: 1"), "unknown-key", "6:5", "known here: `env`"),
-    "later source": (server("git: {url: x}"), "not-supported-yet", "5:5", "`servers.time.git` is not supported"),
-    "later policy": (
-        f"{HEAD}policy: {{pinned: required}}\nservers: {{}}\n",
-        "not-supported-yet",
-        "3:10",
-        "of `policy` this version knows `prune`",
-    ),
+    "later source": (server("remote: {url: x}"), "not-supported-yet", "5:5", "`servers.time.remote` is not supported"),
     "prune": (f"{HEAD}policy: {{prune: {{max_percent: 101}}}}\nservers: {{}}\n", "out-of-range", "3:31", "at most 100"),
     "unknown dependency": (
         server(PIN + "depends_on: [clock]"),
@@ -180,8 +175,7 @@ ONE_PROBLEM = {
         "depends on `clock`, which no manifest declares",
     ),
     "itself": (server(PIN + "depends_on: [time]"), "dependency-cycle", "6:18", "`time` waits for itself"),
-    "later probe": (server(PIN + "health: {probe: x}"), "not-supported-yet", "6:14", "by this version yet"),
-    "no package": (server("args: []"), "missing-key", "4:3", "add `package: npm:NAME@VERSION`"),
+    "no package": (server("args: []"), "missing-source", "4:3", "add `package: npm:NAME@VERSION`"),
     "no fleet": ("apiVersion: catwalk.dev/v1\nservers: {}\n", "missing-key", "1:1", "add `fleet: NAME`"),
     "other version": (
         "apiVersion: catwalk.dev/v2\nfleet: a\nservers: {}\n",

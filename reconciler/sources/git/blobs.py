@@ -1,4 +1,4 @@
-"""Reading manifests and secret files out of a commit, without a checkout.
+"""Reading manifests, secret files and source folders out of a commit, without a checkout.
 
 Only names are looked at on the way; a blob is opened when its path belongs to the desired state and its size is within
 the limit. Links and submodules are never followed.
@@ -14,6 +14,7 @@ from pygit2.enums import FileMode
 
 from reconciler.core.types import Revision
 from reconciler.errors import SourceError
+from reconciler.sources.folders import is_left_out, refuse_large_folder, source_folders
 from reconciler.sources.layout import IGNORED_FOLDERS, is_candidate, refuse_large, refuse_link, select
 
 MOST_ENTRIES: Final = 500_000
@@ -49,7 +50,12 @@ def _commit(repository: pygit2.Repository, commit: str) -> pygit2.Commit | None:
 
 
 def read_files(repository: pygit2.Repository, revision: Revision, directory: str) -> dict[str, bytes]:
-    """Manifests and secret files of a revision by path relative to `directory` (`/`-separated; empty for the root).
+    """Manifests, secret files and source folders of a revision, by path relative to `directory`.
+
+    Args:
+        repository: that holds the revision.
+        revision: which one.
+        directory: `/`-separated; empty for the root.
 
     Raises:
         SourceError: the commit or the directory is not there, or a file exceeds a limit.
@@ -61,8 +67,27 @@ def read_files(repository: pygit2.Repository, revision: Revision, directory: str
             f"the commit {revision.short} is no longer in the repository",
             hint="the branch was rewritten: commit again, or push the commit",
         )
-    blobs = {path: blob for path, blob in _walk(_folder(commit, directory)) if is_candidate(path)}
-    return {path: _content(repository, path, blobs[path]) for path in select(blobs)}
+    root = _folder(commit, directory)
+    blobs = {path: blob for path, blob in _walk(root) if is_candidate(path)}
+    files = {path: _content(repository, path, blobs[path]) for path in select(blobs)}
+    for folder in source_folders(files):
+        files |= _source(repository, root, folder)
+    return files
+
+
+def _source(repository: pygit2.Repository, root: pygit2.Tree, folder: str) -> dict[str, bytes]:
+    """All of a folder that a server runs from; nothing where the revision has no such folder."""
+    try:
+        entry = root[folder]
+    except KeyError:
+        return {}
+    if not isinstance(entry, pygit2.Tree):
+        return {}
+    blobs = {posixpath.join(folder, path): blob for path, blob in _walk(entry) if not is_left_out(path)}
+    for path, blob in blobs.items():
+        refuse_link(path, is_link=blob.filemode == FileMode.LINK)
+    refuse_large_folder(folder, (repository.odb.read_header(blob.id)[1] for blob in blobs.values()))
+    return {path: repository.odb.read(blob.id)[1] for path, blob in blobs.items()}
 
 
 def _folder(commit: pygit2.Commit, directory: str) -> pygit2.Tree:

@@ -7,7 +7,7 @@ saw although the files on disk have moved on. Files that git ignores are left ou
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import pygit2
 
 from reconciler.core.types import Revision
 from reconciler.errors import SourceError, Unavailable
+from reconciler.sources.folders import LARGEST_FOLDER_BYTES, LEFT_OUT, is_left_out, refuse_large_folder, source_folders
 from reconciler.sources.git.local import existing_directory
 from reconciler.sources.layout import (
     IGNORED_FOLDERS,
@@ -70,13 +71,24 @@ class WorktreeSource:
 
     def _read(self) -> Mapping[str, bytes]:
         root = existing_directory(self.directory)
-        paths = {path.relative_to(root).as_posix(): path for path in _candidates(root)}
-        return {name: _content(name, paths[name]) for name in select(paths)}
+        names = select(_walk(root, "", is_candidate, IGNORED_FOLDERS))
+        files = {name: _content(name, root / name) for name in names}
+        for folder in source_folders(files):
+            files |= _source(root, folder)
+        return files
 
 
-def _candidates(root: Path) -> Iterator[Path]:
+def _source(root: Path, folder: str) -> dict[str, bytes]:
+    """All of a folder that a server runs from; nothing where there is no such folder."""
+    names = list(_walk(root, folder, lambda name: not is_left_out(name.removeprefix(f"{folder}/")), LEFT_OUT))
+    refuse_large_folder(folder, ((root / name).lstat().st_size for name in names))
+    return {name: _content(name, root / name, LARGEST_FOLDER_BYTES) for name in names}
+
+
+def _walk(root: Path, start: str, wanted: Callable[[str], bool], without: Collection[str]) -> Iterator[str]:
+    """The wanted files below a folder of the root that git does not ignore, relative to the root."""
     ignored = _Ignored(root)
-    for number, (folder, folders, files) in enumerate(os.walk(root, followlinks=False)):
+    for number, (folder, folders, files) in enumerate(os.walk(root / start, followlinks=False)):
         if number >= MOST_FOLDERS:
             raise SourceError(
                 "directory-too-large",
@@ -84,10 +96,10 @@ def _candidates(root: Path) -> Iterator[Path]:
                 hint="follow the directory that holds the manifests",
             )
         here = Path(folder)
-        folders[:] = [name for name in folders if name not in IGNORED_FOLDERS and not ignored(here / name)]
+        folders[:] = [name for name in folders if name not in without and not ignored(here / name)]
         for name in files:
-            path = here / name
-            if is_candidate(path.relative_to(root).as_posix()) and not ignored(path):
+            path = (here / name).relative_to(root).as_posix()
+            if wanted(path) and not ignored(here / name):
                 yield path
 
 
@@ -111,16 +123,17 @@ class _Ignored:
         return self._repository.path_is_ignored(path.relative_to(self._root).as_posix() + suffix)
 
 
-def _content(name: str, path: Path) -> bytes:
+def _content(name: str, path: Path, most_bytes: int = LARGEST_FILE_BYTES) -> bytes:
     refuse_link(name, is_link=path.is_symlink())
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise SourceError(
             "file-unreadable", f"{name} cannot be read: {error.strerror}", hint="check its permissions"
         ) from error
-    refuse_large(name, max(len(content), path.stat().st_size))
+    if most_bytes == LARGEST_FILE_BYTES:
+        refuse_large(name, max(len(content), path.stat().st_size))
     return content
 
 

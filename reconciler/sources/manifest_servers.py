@@ -1,0 +1,82 @@
+"""A server as a manifest states it, with the defaults of its file merged in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from reconciler.core.problems import Location, Problem
+from reconciler.sources.yaml_nodes import Document, Path
+from schemas.v1 import manifest as schema
+from schemas.v1.machine import Health, Scale, VirtualMachine
+
+PartT = TypeVar("PartT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadServer:
+    """One server of one file, as written and with its defaults."""
+
+    document: Document
+    manifest: schema.Manifest
+    name: str
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
+    """All of the revision, among them what lies in the folders that servers run from."""
+
+    @property
+    def written(self) -> schema.Server:
+        return self.manifest.servers[self.name]
+
+    @property
+    def path(self) -> Path:
+        return ("servers", self.name)
+
+    @property
+    def location(self) -> Location:
+        return self.document.key_place(self.path)
+
+    def place(self, *fields: str) -> Location:
+        """Where a field was written: at the server, else in the defaults, else the server itself."""
+        for path in ((*self.path, *fields), ("defaults", *fields)):
+            if self.document.has(path):
+                return self.document.place(path)
+        return self.document.key_place((*self.path, fields[0])) if fields else self.location
+
+    def key_place(self, *fields: str) -> Location:
+        """Where the key of a field stands, as with `place`."""
+        for path in ((*self.path, *fields), ("defaults", *fields)):
+            if self.document.has(path):
+                return self.document.key_place(path)
+        return self.location
+
+    def problem(self, code: str, message: str, hint: str, location: Location) -> Problem:
+        return Problem(code=code, message=message, hint=hint, location=location, server=self.name)
+
+
+def overlaid(base: PartT, over: PartT) -> PartT:
+    """`base` with every field that `over` states."""
+    return base.model_copy(update={name: getattr(over, name) for name in over.model_fields_set})
+
+
+def vm_of(server: ReadServer) -> VirtualMachine:
+    return overlaid(server.manifest.defaults.vm, server.written.vm)
+
+
+def scale_of(server: ReadServer) -> Scale:
+    return overlaid(server.manifest.defaults.scale, server.written.scale)
+
+
+def health_of(server: ReadServer) -> Health:
+    return overlaid(server.manifest.defaults.health, server.written.health)
+
+
+def environment_of(server: ReadServer) -> dict[str, str]:
+    return {**server.manifest.defaults.env, **server.written.env}
+
+
+def regions_of(server: ReadServer) -> tuple[str, ...]:
+    for part in (server.written, server.manifest.defaults):
+        if "regions" in part.model_fields_set:
+            return part.regions
+    return server.manifest.fly.regions
