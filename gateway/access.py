@@ -8,7 +8,7 @@ a call would not reach: nobody learns of what is not theirs.
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -39,6 +39,20 @@ def _allows(patterns: tuple[str, ...], tool: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much one caller may ask for. None sets no limit."""
+
+    requests_per_minute: int | None = None
+    """On average; every request to a server's address counts."""
+    burst: int | None = None
+    """How many of them may come at once; None means as many as in a minute."""
+    concurrent: int | None = None
+    """How many calls (POST) may be under way at a time. Open event streams do not count."""
+    calls_per_day: int | None = None
+    """Calls (POST) from midnight to midnight, UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """What a caller got for one server."""
 
@@ -48,6 +62,16 @@ class Grant:
     """None allows all of them."""
     expires_at_s: float | None = None
     """The Unix time after which the credential is no longer good; None where it does not run out."""
+    limits: Limits | None = None
+    """None sets none."""
+
+
+class Undecided(Exception):
+    """It cannot be said yet who calls: await `fetch`, and ask again. Fetching never fails; asking again then may."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[None]]) -> None:
+        super().__init__("something has to be fetched first")
+        self.fetch = fetch
 
 
 class Access(Protocol):
@@ -58,11 +82,15 @@ class Access(Protocol):
         """Grows with every change of the rules."""
         ...
 
-    def admit(self, authorization: bytes | None, server: str) -> Grant | None:
+    def admit(self, authorization: bytes | None, server: str, *, aggregate: bool = False) -> Grant | None:
         """What the caller may do with that server; None where it is not to know of it.
 
+        `aggregate` asks about a server behind the common address `/mcp`: the credential is then checked as one for that
+        address, and a server for which alone it does not suffice is none that the caller is to know of.
+
         Raises:
-            Refused: the credential is missing or not good (401).
+            Refused: the credential is missing or not good (401), not good enough (403), or nobody can say (503).
+            Undecided: something has to be fetched first.
         """
         ...
 
@@ -72,7 +100,7 @@ class OpenAccess:
 
     generation = 0
 
-    def admit(self, authorization: bytes | None, server: str) -> Grant:  # noqa: ARG002 - the names are the protocol's
+    def admit(self, authorization: bytes | None, server: str, *, aggregate: bool = False) -> Grant:  # noqa: ARG002 - the names are the protocol's
         """Everything, to anybody."""
         return _EVERYTHING
 
@@ -98,7 +126,7 @@ class TokenAccess:
         self._rules = tuple(rules)
         self.generation = 0
 
-    def admit(self, authorization: bytes | None, server: str) -> Grant | None:
+    def admit(self, authorization: bytes | None, server: str, *, aggregate: bool = False) -> Grant | None:  # noqa: ARG002 - a static token is good for every address
         """As `Access.admit`. Every hash is compared in full, so that time tells nothing about tokens."""
         digest = hashlib.sha256(_token(authorization)).hexdigest()
         matching = [rule for rule in self._rules if hmac.compare_digest(rule.sha256, digest)]

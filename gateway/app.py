@@ -33,9 +33,11 @@ from litestar.types import (
 )
 
 from gateway.admission import Admission
+from gateway.aggregate.endpoint import AggregateEndpoint, is_aggregate_path
 from gateway.decision import is_server_path
 from gateway.edge import edge_protocol
 from gateway.endpoint import ServerEndpoint
+from gateway.oauth.pages import metadata_handlers
 from gateway.problems import Answer, Problem, ProblemKind, Refused, code_of_status, internal_fault, problem_members
 from gateway.relay import Relay
 from gateway.routing import RouteTable
@@ -73,16 +75,18 @@ def create_app(
 
     endpoint = ServerEndpoint(settings, routes, relay)
     edge = endpoint.edge()
+    aggregate = AggregateEndpoint(settings, routes, endpoint)
 
     @asynccontextmanager
     async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:
-        async with edge.dialling.running():
+        async with edge.dialling.running(), aggregate.running():
             try:
                 yield
             finally:
                 await relay.aclose()
 
-    guarded = Router(path="/", route_handlers=route_handlers, middleware=[HostGuard(Admission(settings))])
+    handlers = [*metadata_handlers(settings.resource_metadata), *route_handlers]
+    guarded = Router(path="/", route_handlers=handlers, middleware=[HostGuard(Admission(settings))])
     app = Gateway(
         route_handlers=[*_health_handlers(readiness), guarded],
         exception_handlers={HTTPException: _on_http_error, Refused: _on_refusal, Exception: _on_fault},
@@ -92,6 +96,7 @@ def create_app(
         logging_config=None,
     )
     app.endpoint = endpoint
+    app.aggregate = aggregate
     app.http_protocol = edge_protocol(edge)
     return app
 
@@ -99,9 +104,10 @@ def create_app(
 class Gateway(Litestar):
     """Litestar with the data path in front of it. Made by `create_app`."""
 
-    __slots__ = ("endpoint", "http_protocol")
+    __slots__ = ("aggregate", "endpoint", "http_protocol")
 
     endpoint: ServerEndpoint
+    aggregate: AggregateEndpoint
     http_protocol: type[asyncio.Protocol]
     """For `uvicorn.Config(app, http=app.http_protocol)`: carries most calls below ASGI, at a fraction of the price. The
     application works without it all the same."""
@@ -110,10 +116,12 @@ class Gateway(Litestar):
         self, scope: Scope | LifeSpanScope, receive: Receive | LifeSpanReceive, send: Send | LifeSpanSend
     ) -> None:
         """Handle one connection: an MCP call goes to the data path, everything else through Litestar."""
-        if scope["type"] == "lifespan" or not is_server_path(scope["raw_path"]):
-            await super().__call__(scope, receive, send)
-        else:
+        if scope["type"] != "lifespan" and is_server_path(scope["raw_path"]):
             await self.endpoint(scope, cast("Receive", receive), cast("Send", send))
+        elif scope["type"] != "lifespan" and is_aggregate_path(scope["raw_path"]):
+            await self.aggregate(scope, cast("Receive", receive), cast("Send", send))
+        else:
+            await super().__call__(scope, receive, send)
 
 
 class HostGuard(ASGIMiddleware):

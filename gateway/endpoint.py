@@ -13,6 +13,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
+from gateway.access import Undecided
 from gateway.answers import explain
 from gateway.breaker import Breakers, ServerDown, down_problem
 from gateway.calls import NO_BODY, UNREAD, read_call
@@ -36,6 +37,8 @@ from gateway.settings import GatewaySettings
 from gateway.tracing import trace_of, with_trace
 
 _log = structlog.get_logger("gateway")
+_MOST_FETCHES = 4
+"""Fetching the same thing again is put off for seconds, so that the second question is usually the last."""
 
 
 class ServerEndpoint:
@@ -82,7 +85,7 @@ class ServerEndpoint:
             await client.answer(preflight(dict(head.headers)))
             return
         try:
-            forward = self._rules.decide(head)
+            forward = await self._decide(head)
         except Refused as error:
             self._parts.observers.refused(error.problem.kind.code)
             await _answer(client, error.problem.answer())
@@ -91,6 +94,19 @@ class ServerEndpoint:
             await _answer(client, session_not_found())
         else:
             await self._carry_observed(forward, client)
+
+    async def _decide(self, head: ClientHead) -> Forward:
+        """The decision, once all is here that it needs. What cannot be had by fetching it once is a refusal.
+
+        Raises:
+            Refused, SessionNotFound: as `RequestRules.decide`.
+        """
+        for _ in range(_MOST_FETCHES):
+            try:
+                return self._rules.decide(head)
+            except Undecided as undecided:
+                await undecided.fetch()
+        raise Refused(internal_fault())
 
     async def _carry_observed(self, forward: Forward, client: Client) -> None:
         began_s = self._settings.monotonic()

@@ -1,16 +1,21 @@
 """What the wiring decides about the gateway, once, at its start."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.access import Access, OpenAccess
+from gateway.aggregate.settings import AggregateSettings
 from gateway.observation import Observer
 from gateway.relay.limits import RelayLimits
 
 
 def _no_note(_: str) -> str:
     return ""
+
+
+def _no_metadata(_: str) -> None:
+    """Nobody issues tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class GatewaySettings:
     """What an `Origin` header may say: `https://app.example.com`, `http://app.example.com:*`, or `*`."""
     access: Access = field(default_factory=OpenAccess)
     """Who may use what."""
+    resource_metadata: Callable[[str], Mapping[str, object] | None] = _no_metadata
+    """The OAuth metadata of a server's address (`gateway.oauth.pages`)."""
     session_lifetime_s: float = 7 * 24 * 3600.0
     """How long a session id is good for, whatever the server thinks of it."""
     now: Callable[[], float] = time.time
@@ -46,4 +53,6 @@ class GatewaySettings:
     patience_s: float = 0.05
     """How long an answer may take before the client's connection is watched. A client that leaves earlier than that is
     noticed then, which costs the upstream this much work and saves every quick call the price of a watcher."""
+    aggregate: AggregateSettings = field(default_factory=AggregateSettings)
+    """What `/mcp` looks like."""
     relay: RelayLimits = field(default_factory=RelayLimits)

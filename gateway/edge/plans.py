@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.access import Undecided
 from gateway.decision import ClientHead, Forward
 from gateway.edge.heads import read_plain_head
 from gateway.problems import Refused, SessionNotFound
@@ -59,7 +60,7 @@ class PlanMemory:
             return None
         try:
             plan = self._plan(head)
-        except (Refused, SessionNotFound, MalformedHead):
+        except (Refused, SessionNotFound, MalformedHead, Undecided):
             return None
         if trace_of(plan.forward.headers) or plan.forward.origin is not None:
             # The message has to be changed and its head will never come again; a page needs more headers.

@@ -86,8 +86,17 @@ UPSTREAM_SCENARIOS = {
 }
 
 
+ELSEWHERE = {
+    ProblemKind.INSUFFICIENT_SCOPE: "test_oidc",
+    ProblemKind.ISSUER_UNAVAILABLE: "test_oidc",
+    ProblemKind.RATE_LIMITED: "test_quota",
+    ProblemKind.CREDENTIALS_REFUSED: "test_remote",
+}
+"""Provoked where what it takes to provoke them stands."""
+
+
 def test_every_kind_of_problem_is_visited():
-    assert {*HTTP_SCENARIOS, *UPSTREAM_SCENARIOS} == set(ProblemKind)
+    assert {*HTTP_SCENARIOS, *UPSTREAM_SCENARIOS, *ELSEWHERE} == set(ProblemKind)
 
 
 def check(kind: ProblemKind, document: dict[str, object]) -> None:
