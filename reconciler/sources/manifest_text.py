@@ -116,7 +116,7 @@ def _empty_value_removed(lines: list[str], before: Document) -> None:
     """Takes the `{}` or `null` of an empty mapping away, in place."""
     key = before.key_place(("servers",))
     line = lines[key.line - 1]
-    lines[key.line - 1] = re.sub(r"(servers[\"']?\s*:)\s*(?:\{\s*\}|null|~)?", r"\1", line, count=1)
+    lines[key.line - 1] = re.sub(r"(servers[\"']?\s*:)[ \t]*(?:\{\s*\}|null|~)?", r"\1", line, count=1)
 
 
 def _end_of(lines: list[str], line: int, indent: int) -> int:

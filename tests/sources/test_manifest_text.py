@@ -8,7 +8,12 @@ from reconciler.errors import SourceError
 from reconciler.sources.manifest_text import with_server
 from reconciler.sources.yaml_nodes import read_document
 
-ENTRY = {"package": "npm:@acme/search@1.2.3", "args": ["--port=80", "a b"], "env": {"LEVEL": "1"}, "secrets": {"KEY": None}}
+ENTRY = {
+    "package": "npm:@acme/search@1.2.3",
+    "args": ["--port=80", "a b"],
+    "env": {"LEVEL": "1"},
+    "secrets": {"KEY": None},
+}
 LINES = """\
   search:
     package: npm:@acme/search@1.2.3
