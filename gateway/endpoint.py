@@ -19,7 +19,7 @@ from gateway.breaker import Breakers, ServerDown, down_problem
 from gateway.calls import NO_BODY, UNREAD, read_call
 from gateway.client import Client, ClientGone
 from gateway.cors import cors_headers, preflight
-from gateway.decision import ClientHead, Forward, RequestRules
+from gateway.decision import BY_AGGREGATE, ClientHead, Forward, RequestRules
 from gateway.edge.plans import PlanMemory
 from gateway.edge.shared import Edge
 from gateway.edge.writing import ResponseHeads
@@ -27,7 +27,8 @@ from gateway.exchanging import Exchanger, Parts, Request, check_size
 from gateway.headers import PREFER_HEADER
 from gateway.observation import EndedCall, Event, Observers
 from gateway.policy import check
-from gateway.problems import Answer, Refused, SessionNotFound, internal_fault, session_not_found
+from gateway.problems import Answer, Problem, ProblemKind, Refused, SessionNotFound, internal_fault, session_not_found
+from gateway.quotas import Quotas
 from gateway.reads import ReadMemory
 from gateway.relay import ExchangeAborted, Relay, RelayFault
 from gateway.restoring import SessionKeeper
@@ -55,6 +56,7 @@ class ServerEndpoint:
             sessions=SessionKeeper(relay, observers),
             breakers=Breakers(settings.monotonic),
             reads=ReadMemory(settings.monotonic),
+            quotas=Quotas(settings.monotonic, settings.now),
         )
         self._rules = RequestRules(settings, routes, self._parts.sealer, self._parts.sessions)
         self._exchanger = Exchanger(self._parts)
@@ -70,6 +72,7 @@ class ServerEndpoint:
             server_note=self._settings.server_note,
             observers=self._parts.observers,
             reads=self._parts.reads,
+            quotas=self._parts.quotas,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,7 +81,12 @@ class ServerEndpoint:
             await send({"type": "websocket.close", "code": 1002, "reason": "MCP does not use WebSockets"})
             return
         client = Client(receive, send)
-        head = ClientHead(method=scope["method"], path=scope["raw_path"], headers=list(scope["headers"]))
+        head = ClientHead(
+            method=scope["method"],
+            path=scope["raw_path"],
+            headers=list(scope["headers"]),
+            is_aggregate=BY_AGGREGATE in scope,
+        )
         page = self._rules.page_of(head)
         client.cors = cors_headers(page)
         if page is not None and head.method == "OPTIONS":
@@ -127,9 +135,10 @@ class ServerEndpoint:
     async def _carry_answered(self, forward: Forward, client: Client) -> None:
         """Turn every failure into an answer."""
         try:
-            await self._carry(forward, client)
+            with self._parts.quotas.held(forward.grant, is_call=forward.method == "POST"):
+                await self._carry(forward, client)
         except Refused as error:
-            await _answer(client, error.problem.answer())
+            await _answer(client, _told(error.problem, forward))
         except SessionNotFound:
             self._parts.observers.happened(Event.SESSION_LOST, forward.upstream.server)
             await _answer(client, session_not_found())
@@ -224,6 +233,12 @@ def _traced(forward: Forward, request: Request) -> tuple[Forward, Request]:
         return forward, request
     body = with_trace(request.first, trace)
     return replace(forward, content_length=len(body)), replace(request, first=body)
+
+
+def _told(problem: Problem, forward: Forward) -> Answer:
+    """Being over a limit is for the client's user to know, who sees JSON-RPC errors only."""
+    is_shown = problem.kind is ProblemKind.RATE_LIMITED and forward.method == "POST"
+    return problem.rpc_answer() if is_shown else problem.answer()
 
 
 async def _answer(client: Client, answer: Answer) -> None:

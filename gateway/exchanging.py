@@ -20,6 +20,7 @@ from gateway.headers import PIN_HEADER, SESSION_HEADER
 from gateway.observation import Event, Observers
 from gateway.policy import LIST, UnreadableList, filter_tools
 from gateway.problems import ProblemKind, SessionNotFound, refusal
+from gateway.quotas import Quotas
 from gateway.reads import MAX_READ_BYTES, Read, ReadMemory
 from gateway.relay import (
     BufferedResponse,
@@ -53,6 +54,7 @@ class Parts:
     sessions: SessionKeeper
     breakers: Breakers
     reads: ReadMemory
+    quotas: Quotas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,6 +208,7 @@ class EdgeCall:
         if self.is_stream:
             self._shared.observers.stream_changed(self._server, -1)
         forward = self.plan.forward
+        self._shared.quotas.leave(forward.grant, is_call=forward.method == "POST")
         ended = EndedCall(
             principal=forward.grant.principal,
             server=self._server,

@@ -108,6 +108,19 @@ class EdgeProtocol(HttpToolsProtocol):
         return plan if plan is not None and plan.body_size <= _MAX_BODY_BYTES else None
 
     def _begin(self, plan: Plan, request: bytes) -> bool:
+        """Whether the edge has taken the request. What is over a limit is left to ASGI, to be refused there."""
+        grant = plan.forward.grant
+        if grant.limits is None:
+            return self._carry(plan, request)
+        quotas, is_call = self.shared.quotas, plan.forward.method == "POST"
+        if quotas.enter(grant, is_call=is_call) is not None:
+            return False
+        is_carried = self._carry(plan, request)
+        if not is_carried:
+            quotas.give_back(grant, is_call=is_call)
+        return is_carried
+
+    def _carry(self, plan: Plan, request: bytes) -> bool:
         body = request[len(request) - plan.body_size :]
         if plan.may_read:
             caller = (plan.forward.grant.principal, plan.generation[:2])
@@ -162,6 +175,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._stop_body_timer()
         self._unset_keepalive_if_required()
         forward = plan.forward
+        self.shared.quotas.leave(forward.grant, is_call=True)
         method = next(value for name, value in forward.headers if name == b"mcp-method")
         ended = EndedCall(
             principal=forward.grant.principal,
@@ -229,6 +243,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def call_given_up(self, request: bytes) -> None:
         """Nothing has been answered and nothing been carried out: let ASGI try."""
+        if self._call is not None:
+            forward = self._call.plan.forward
+            self.shared.quotas.give_back(forward.grant, is_call=forward.method == "POST")
         exchange, self._call, self._exchange = self._exchange, None, None
         if exchange is not None:
             exchange.abort()

@@ -9,6 +9,7 @@ from gateway.breaker import Breakers
 from gateway.edge.plans import PlanMemory
 from gateway.edge.writing import ResponseHeads, encode_headers
 from gateway.observation import Observers
+from gateway.quotas import Quotas
 from gateway.reads import ReadMemory
 from gateway.relay import Relay
 
@@ -71,5 +72,6 @@ class Edge:
     server_note: Callable[[str], str]
     observers: Observers
     reads: ReadMemory
+    quotas: Quotas
     dialling: Dialling = field(default_factory=Dialling)
     head_ends: HeadEnds = field(default_factory=HeadEnds)
