@@ -1,9 +1,14 @@
-"""A gateway with one server, `everything`: `python -m tests.conformance.serve_gateway PORT UPSTREAM_PORT`."""
+"""A gateway with one server, `everything`: `python -m tests.conformance.serve_gateway PORT UPSTREAM_PORT`.
+
+Its common address leaves names as they are, because there is one server.
+"""
 
 import sys
 
 import uvicorn
 
+from gateway.aggregate.names import Prefix
+from gateway.aggregate.settings import AggregateSettings
 from gateway.app import Readiness, create_app
 from gateway.routing import RouteTable, Upstream
 from gateway.settings import GatewaySettings
@@ -19,7 +24,8 @@ def main() -> None:
         # The server itself checks its Host, as servers do that are not behind an adapter.
         authority=f"127.0.0.1:{upstream_port}",
     )
-    app = create_app(GatewaySettings(session_key=b"k" * 32), RouteTable([route]), lambda: Readiness(is_ready=True))
+    settings = GatewaySettings(session_key=b"k" * 32, aggregate=AggregateSettings(prefix=Prefix.UNLESS_ALONE))
+    app = create_app(settings, RouteTable([route]), lambda: Readiness(is_ready=True))
     uvicorn.run(app, host="127.0.0.1", port=port, http=app.http_protocol, ws="none", log_config=None, access_log=False)
 
 

@@ -17,7 +17,14 @@ from tests.conformance.ways import Way, way_to
 NOT_YET: Mapping[str, Mapping[str, list[str]]] = json.loads(
     (Path(__file__).parent / "not_yet.json").read_text(encoding="utf-8")
 )
-THROUGH = (Way.GATEWAY, Way.STDIO, Way.HTTP)
+THROUGH = tuple(way for way in Way if way is not Way.DIRECT)
+SERVER_LACKS: Mapping[tuple[Way, str], set[str]] = {
+    # The scenario wants one question under the key `user_name`. A server of the older revisions asks with a request,
+    # which has no such key, so that none of it can be carried on; the question itself and its answer are.
+    (way, "2026-07-28"): {"input-required-result-basic-elicitation"}
+    for way in (Way.LEGACY_STDIO, Way.LEGACY_HTTP)
+}
+"""What a server of one era cannot have, whoever carries it."""
 SCORED = {"default": 31, "2025-11-25": 30, "2026-07-28": 37}
 """How many scenarios of each set count, as a guard against a run that silently tested less."""
 
@@ -67,7 +74,7 @@ def test_the_server_itself_passes_every_scored_scenario(name):
 @pytest.mark.parametrize("way", THROUGH, ids=lambda way: way.value)
 def test_nothing_is_lost_but_what_is_listed(way, name, capsys):
     direct = direct_results(name)
-    listed = set(NOT_YET[way.value][name])
+    listed = set(NOT_YET[way.value][name]) | SERVER_LACKS.get((way, name), set())
     with way_to(way) as url:
         through = dict(run_suite(url, name))
         # A scenario that comes out differently gets a second hearing alone, because some of them race with a clock.

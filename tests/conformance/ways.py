@@ -27,10 +27,31 @@ class Way(Enum):
     """The gateway in front of the adapter, which runs the server over stdio."""
     HTTP = "gateway-adapter-http"
     """The gateway in front of the adapter, which runs the server and speaks HTTP with it."""
+    LEGACY_STDIO = "gateway-adapter-legacy-stdio"
+    """The same with a server that knows only the revisions before 2026-07-28: the modern set needs translation."""
+    LEGACY_HTTP = "gateway-adapter-legacy-http"
+    MODERN_STDIO = "gateway-adapter-modern-stdio"
+    """The same with a server that knows only revision 2026-07-28: the legacy sets need translation."""
+    MODERN_HTTP = "gateway-adapter-modern-http"
+    AGGREGATE = "aggregate"
+    """The address of all servers, names unprefixed because there is one, in front of the server's own HTTP."""
+    AGGREGATE_STDIO = "aggregate-adapter-stdio"
+    """The same in front of the adapter, which runs the server over stdio."""
 
 
-_ADAPTED = {Way.STDIO: (), Way.HTTP: ("--transport", "streamable-http", "--server-port", "0", "--server-path", "/mcp")}
-"""What the adapter is told about its server."""
+_STDIO: tuple[str, ...] = ()
+_HTTP = ("--transport", "streamable-http")
+_AGGREGATED = {Way.AGGREGATE, Way.AGGREGATE_STDIO}
+_ADAPTED = {
+    Way.STDIO: (_STDIO, "both"),
+    Way.AGGREGATE_STDIO: (_STDIO, "both"),
+    Way.HTTP: (_HTTP, "both"),
+    Way.LEGACY_STDIO: (_STDIO, "legacy"),
+    Way.LEGACY_HTTP: (_HTTP, "legacy"),
+    Way.MODERN_STDIO: (_STDIO, "modern"),
+    Way.MODERN_HTTP: (_HTTP, "modern"),
+}
+"""What adapter and server are told about the transport between them, and the server about the era that it speaks."""
 
 
 @contextmanager
@@ -40,7 +61,8 @@ def way_to(way: Way) -> Iterator[str]:
         port = started.enter_context(_adapter(way) if way in _ADAPTED else _http_server())
         if way is not Way.DIRECT:
             port = started.enter_context(_gateway(port))
-            yield f"http://localhost:{port}/servers/everything/mcp"
+            path = "mcp" if way in _AGGREGATED else "servers/everything/mcp"
+            yield f"http://localhost:{port}/{path}"
         else:
             yield f"http://localhost:{port}/mcp"
 
@@ -56,9 +78,10 @@ def _http_server() -> Iterator[int]:
 @contextmanager
 def _adapter(way: Way) -> Iterator[int]:
     port = _free_port()
-    server = SERVER if way is Way.STDIO else (*SERVER, "--transport", "streamable-http")
+    transport, era = _ADAPTED[way]
+    server = (*SERVER, *transport, "--era", era)
     adapter = [sys.executable, "-m", "gateway.adapter", "--host", "127.0.0.1", "--port", str(port)]
-    with _running([*adapter, *_ADAPTED[way], "--exec", "--", *server]):
+    with _running([*adapter, *transport, "--exec", "--", *server]):
         _wait_for_health(f"http://127.0.0.1:{port}/health")
         yield port
 
