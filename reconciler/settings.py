@@ -15,6 +15,7 @@ from reconciler.errors import EnvironmentFault
 
 DEFAULT_FLY_API_URL: Final = "https://api.machines.dev"
 DEFAULT_FLY_LOGS_URL: Final = "https://api.fly.io"
+DEFAULT_MCP_REGISTRY_URL: Final = "https://registry.modelcontextprotocol.io"
 DEFAULT_RUNNER_IMAGE: Final = "registry.fly.io/catwalk-runner:0.1.0"
 
 KNOWN_VARIABLES: Final = frozenset(
@@ -27,6 +28,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "CATWALK_GITHUB_APP_ID",
         "CATWALK_GITHUB_APP_KEY",
         "CATWALK_GIT_TOKEN",
+        "CATWALK_MCP_REGISTRY_URL",
         "CATWALK_PUBLIC_URL",
         "CATWALK_REPO_URL",
         "CATWALK_RUNNER_IMAGE",
@@ -82,6 +84,8 @@ class Settings:
     another host are refused."""
     runner_image: str = DEFAULT_RUNNER_IMAGE
     """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
+    mcp_registry_url: str = DEFAULT_MCP_REGISTRY_URL
+    """`CATWALK_MCP_REGISTRY_URL`: where `catwalk add` and `catwalk search` look; any registry with the official API."""
     key_environment: Mapping[str, str] | None = None
     """The environment as found, for the SOPS room alone: keys, and the services that hold keys, are named in variables
     of their own tools (`SOPS_AGE_KEY`, `GNUPGHOME`, `VAULT_ADDR`, `AWS_PROFILE` …)."""
@@ -116,6 +120,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
         public_url=environment.get("CATWALK_PUBLIC_URL", ""),
         runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
+        mcp_registry_url=environment.get("CATWALK_MCP_REGISTRY_URL") or DEFAULT_MCP_REGISTRY_URL,
         key_environment={name: value for name, value in environment.items() if value},
     )
 

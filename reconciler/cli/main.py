@@ -22,10 +22,12 @@ from reconciler.loop.faults import crashed, problems_of
 INTERRUPTED: Final = 130
 """What shells give for a program that Ctrl-C ended."""
 SUBCOMMANDS: Final[Mapping[str, str]] = {
+    "add": "Add a server from the MCP registry, a package or a server.json to a manifest.",
     "apply": "Make the fleet what the newest commit asks for, once.",
     "engine": "Serve the embedded Machines API alone.",
     "logs": "Show what a server wrote.",
     "plan": "Show what would change, and change nothing.",
+    "search": "Look for servers in the MCP registry.",
     "secrets": "Keep the secrets of a fleet in git, encrypted with SOPS.",
     "serve": "Run the fleet of a repository on a git host, on Fly.",
     "status": "Show what the fleet is doing, why, and since when.",
