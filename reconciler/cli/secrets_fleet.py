@@ -18,7 +18,7 @@ from reconciler.sops.files import is_encrypted
 from reconciler.sops.identities import Identities, load_identities
 from reconciler.sops.services.configured import key_environment
 from reconciler.sources.git import WorktreeSource
-from reconciler.sources.layout import ENCRYPTED_SUFFIX, is_manifest, secret_file
+from reconciler.sources.layout import ENCRYPTED_SUFFIX, is_manifest, is_secret_file, secret_file
 from reconciler.sources.manifests import read_manifests
 
 FLEET: Final = click.option(
@@ -49,7 +49,9 @@ class FleetFiles:
     def sops_files(self) -> tuple[str, ...]:
         """Secret files, encrypted or not, and manifests with secrets in them."""
         return tuple(
-            file for file, content in sorted(self.files.items()) if not is_manifest(file) or is_encrypted(content)
+            file
+            for file, content in sorted(self.files.items())
+            if is_secret_file(file) or (is_manifest(file) and is_encrypted(content))
         )
 
 
@@ -138,7 +140,7 @@ def all_places(fleet: FleetFiles, manifests: ManifestSet) -> tuple[SecretPlace, 
     """Every declared secret, and every secret file that no manifest declares."""
     declared = [declared_place(spec, each) for spec in manifests.specs for each in spec.secrets]
     known = {place.file for place in declared}
-    strays = [_stray(manifests, file) for file in fleet.files if not is_manifest(file) and file not in known]
+    strays = [_stray(manifests, file) for file in fleet.files if is_secret_file(file) and file not in known]
     return (*declared, *sorted(strays, key=lambda place: place.file))
 
 

@@ -19,10 +19,10 @@ from reconciler.cli.secrets_fleet import environment_identities
 from reconciler.errors import EnvironmentFault, InvalidManifests, SourceError
 from reconciler.loop.clock import SystemClock
 from reconciler.sops.identities import KEY_FILE_VARIABLE
+from reconciler.sops.timestamps import timestamp
 from reconciler.sops.writing.age_recipients import generate_identity
 from reconciler.sops.writing.creation_rules import RULES_FILE, find_rules_file
 from reconciler.sops.writing.disk import read_file, replace_file
-from reconciler.sops.writing.sealed import timestamp
 from reconciler.sources.layout import MANIFEST_NAME
 from reconciler.sources.manifests import read_manifests
 

@@ -12,7 +12,6 @@ from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.errors import CatwalkError, InvalidManifests
 from reconciler.sops.leaves import shown_path
-from reconciler.sops.metadata import KeyService
 from reconciler.sops.writing.creation_rules import find_rule
 from reconciler.sops.writing.inspection import Inspection, inspect
 from reconciler.sources.layout import is_manifest
@@ -33,16 +32,15 @@ def lint(fleet: FleetFiles) -> list[Problem]:
 def recipient_problems(directory: Path, file: str, inspection: Inspection) -> Iterator[Problem]:
     """Where the recipients of a file are not those of its rule."""
     try:
-        wanted = set(find_rule(directory / file).encryption.recipients)
+        wanted = {key.recipient for key in find_rule(directory / file).encryption.keys.keys}
     except CatwalkError as error:
         yield error.problem
         return
-    found = {each.name for each in inspection.metadata.recipients if each.service is KeyService.AGE}
-    others = [each.name for each in inspection.metadata.recipients if each.service is not KeyService.AGE]
-    if missing := sorted(wanted - found):
+    found = set(inspection.metadata.recipients)
+    if missing := sorted(each.name for each in wanted - found):
         message = f"the file is not encrypted to {', '.join(missing)}, whom .sops.yaml names"
         yield _problem("sops-wrong-recipients", message, "run `catwalk secrets rotate` with a key that opens it", file)
-    if extra := sorted(found - wanted) + others:
+    if extra := sorted(each.name for each in found - wanted):
         message = f"the file is encrypted to {', '.join(extra)}, whom .sops.yaml does not name"
         hint = "run `catwalk secrets rotate`, and replace the secret at its source if they must not know it"
         yield _problem("sops-wrong-recipients", message, hint, file)

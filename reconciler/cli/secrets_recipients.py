@@ -18,12 +18,12 @@ from reconciler.cli.secrets_fleet import FLEET, FleetFiles, environment_identiti
 from reconciler.errors import SourceError
 from reconciler.loop.clock import SystemClock
 from reconciler.sops.leaves import shown_path
-from reconciler.sops.metadata import KeyService
-from reconciler.sops.writing.age_recipients import checked_recipient
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.writing.creation_rules import CreationRule, find_rule
 from reconciler.sops.writing.disk import read_file, replace_file
 from reconciler.sops.writing.editing import Editing, open_to_edit, values_of
 from reconciler.sops.writing.inspection import inspect
+from reconciler.sops.writing.recipients import master_key
 from reconciler.sops.writing.rules_text import with_rule_recipient, without_rule_recipient
 from reconciler.sources.layout import MANIFEST_NAME, is_manifest, secret_file
 
@@ -84,15 +84,19 @@ def list_recipients(*, directory: Path, as_json: bool) -> None:
 @AS_JSON
 @debug
 def add_recipient(*, recipient: str, directory: Path, as_json: bool) -> None:
-    """Let RECIPIENT (age1…, or an SSH public key) open every secret, now and later. Needs a key."""
-    name = checked_recipient(recipient)
+    """Let RECIPIENT open every secret, now and later. Needs a key.
+
+    RECIPIENT is age1…, an SSH public key, a PGP fingerprint, the ARN of a key of AWS KMS, the resource name of a key of
+    Google's, or the URI of a transit key of Vault. For the last four the key service must be configured.
+    """
+    key = master_key(recipient)
     fleet = read_fleet(directory)
-    rules = _new_rules(fleet, name, with_rule_recipient)
-    changed = _changed(fleet, lambda _, edited: edited.with_recipient(name))
+    rules = _new_rules(fleet, key, with_rule_recipient)
+    changed = _changed(fleet, lambda _, edited: edited.with_recipient(key, SystemClock().now()))
     _write(fleet, changed)
     _write_rules(rules)
     files = [*map(str, rules), *changed.contents]
-    _show({"recipient": name}, files, "Added to", as_json=as_json)
+    _show({"recipient": key.name}, files, "Added to", as_json=as_json)
 
 
 @recipients_group.command("remove")
@@ -106,17 +110,19 @@ def remove_recipient(*, recipient: str, directory: Path, as_json: bool) -> None:
     Git keeps the old files, so that RECIPIENT still knows every value that was there: they are listed, to be replaced
     at their source.
     """
-    name = checked_recipient(recipient)
+    key = master_key(recipient)
     fleet = read_fleet(directory)
-    _refuse_nobody(fleet, name)
-    rules = _new_rules(fleet, name, without_rule_recipient)
-    changed = _changed(fleet, lambda _, edited: _without(edited, name))
+    _refuse_nobody(fleet, key)
+    rules = _new_rules(fleet, key, without_rule_recipient)
+    changed = _changed(fleet, lambda _, edited: _without(edited, key))
     if not rules and not changed.contents:
-        raise SourceError("no-such-recipient", f"{name} is no recipient of any secret here", hint="see recipients list")
+        raise SourceError(
+            "no-such-recipient", f"{key.name} is no recipient of any secret here", hint="see recipients list"
+        )
     _write_rules(rules)
     _write(fleet, changed)
     files = [*map(str, rules), *changed.contents]
-    record = {"recipient": name, "replace_at_source": list(changed.values)}
+    record = {"recipient": key.name, "replace_at_source": list(changed.values)}
     _show(record, files, "Removed from", as_json=as_json)
     if not as_json and changed.values:
         click.echo("Replace these at their source: whoever had the old files can still read them there")
@@ -125,17 +131,13 @@ def remove_recipient(*, recipient: str, directory: Path, as_json: bool) -> None:
 
 
 def _rotated(fleet: FleetFiles, file: str, edited: Editing) -> Editing:
-    """Key groups stay as they are: `.sops.yaml` cannot ask for them here."""
-    if len(edited.metadata.groups) > 1:
-        return edited.rotated_in_groups()
-    return edited.rotated(find_rule(fleet.directory / file).encryption.recipients)
+    return edited.rotated(find_rule(fleet.directory / file).encryption.keys, SystemClock().now())
 
 
-def _without(edited: Editing, name: str) -> Editing:
-    names = tuple(each.name for each in edited.metadata.recipients if each.service is KeyService.AGE)
-    if name not in names:
+def _without(edited: Editing, key: MasterKey) -> Editing:
+    if key.recipient not in edited.metadata.recipients:
         return edited
-    return edited.rotated(tuple(each for each in names if each != name))
+    return edited.rotated(edited.keys.without(key.recipient), SystemClock().now())
 
 
 def _changed(fleet: FleetFiles, edit: Edit) -> _Changed:
@@ -158,12 +160,12 @@ def _values(file: str, opened: Editing) -> list[str]:
     return [f"{file}: {shown_path(path)}" for path in values_of(opened.held, opened.metadata.rule)]
 
 
-def _new_rules(fleet: FleetFiles, name: str, edit: RulesEdit) -> Mapping[Path, bytes]:
+def _new_rules(fleet: FleetFiles, key: MasterKey, edit: RulesEdit) -> Mapping[Path, bytes]:
     """The new `.sops.yaml`, where it changes: in the rules for the files that there are, and for new ones."""
     files = {*fleet.files, MANIFEST_NAME, secret_file(MANIFEST_NAME, "server", "NAME")}
     found = [find_rule(fleet.directory / file) for file in sorted(files)]
     changed = {
-        source: edit(_content(source), name, rules=_indexes(found, source), file=str(source))
+        source: edit(_content(source), key, rules=_indexes(found, source), file=str(source))
         for source in _sources(found)
     }
     return {source: content for source, content in changed.items() if content != read_file(source)}
@@ -181,11 +183,12 @@ def _indexes(found: list[CreationRule], source: Path) -> frozenset[int]:
     return frozenset(rule.index for rule in found if rule.source == source)
 
 
-def _refuse_nobody(fleet: FleetFiles, name: str) -> None:
+def _refuse_nobody(fleet: FleetFiles, key: MasterKey) -> None:
     """Raises: SourceError: a rule would be left without anybody."""
     for file in (*fleet.files, secret_file(MANIFEST_NAME, "server", "NAME")):
-        if find_rule(fleet.directory / file).encryption.recipients == (name,):
-            message = f"{name} is the only recipient, so that nobody would be left who can open the secrets"
+        left = find_rule(fleet.directory / file).encryption.keys.without(key.recipient)
+        if not all(left.groups):
+            message = f"{key.name} is the only recipient, so that nobody would be left who can open the secrets"
             raise SourceError("last-recipient", message, hint="add another recipient first")
 
 

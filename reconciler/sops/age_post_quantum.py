@@ -1,24 +1,26 @@
 """Post-quantum age identities: `AGE-SECRET-KEY-PQ-1…`, recipients `age1pq1…`, which pyrage does not have yet.
 
 One stanza type, `mlkem768x25519`: the file key is sealed with HPKE (ML-KEM-768 with X25519, HKDF-SHA256,
-ChaCha20-Poly1305; C2SP age specification). Reads age files of one chunk, because a wrapped data key has 32 bytes. The
-primitives are those of `cryptography`; nothing here is secret-dependent but calls into it.
+ChaCha20-Poly1305; C2SP age specification). Reads and writes age files of one chunk, because a wrapped data key has 32
+bytes. The primitives are those of `cryptography`; nothing here is secret-dependent but calls into it.
 """
 
 import base64
 import binascii
 import hashlib
 import hmac
+import os
 import re
 from dataclasses import dataclass, field
+from textwrap import wrap as in_lines
 from typing import Final
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, Suite
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from reconciler.sops.age import CannotUnwrapError, UnreadableIdentityError
@@ -30,6 +32,9 @@ _STANZA: Final = "mlkem768x25519"
 _INFO: Final = b"age-encryption.org/mlkem768x25519"
 _SEED_BYTES: Final = 32
 _ML_KEM_SEED_BYTES: Final = 64
+_ML_KEM_PUBLIC_BYTES: Final = 1184
+_ENCAPSULATED_BYTES: Final = 1120
+_PUBLIC_BYTES: Final = 1216
 _EXPANDED_BYTES: Final = 96
 _FILE_KEY_BYTES: Final = 16
 _PAYLOAD_NONCE_BYTES: Final = 16
@@ -102,6 +107,49 @@ def _identity(expanded: bytes) -> PostQuantumIdentity:
     x25519 = X25519PrivateKey.from_private_bytes(expanded[_ML_KEM_SEED_BYTES:])
     public = ml_kem.public_key().public_bytes_raw() + x25519.public_key().public_bytes_raw()
     return PostQuantumIdentity(MLKEM768X25519PrivateKey(ml_kem, x25519), encode(RECIPIENT_PREFIX, public))
+
+
+class PostQuantumRecipient:
+    """The public key of an `age1pq1…` recipient."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, text: str) -> None:
+        """Reads the recipient.
+
+        Raises:
+            ValueError: it is none, or the OpenSSL that `cryptography` was built with has no ML-KEM.
+        """
+        public = decode(text, RECIPIENT_PREFIX)
+        if len(public) != _PUBLIC_BYTES:
+            raise ValueError("not a post-quantum recipient")
+        try:
+            ml_kem = MLKEM768PublicKey.from_public_bytes(public[:_ML_KEM_PUBLIC_BYTES])
+            x25519 = X25519PublicKey.from_public_bytes(public[_ML_KEM_PUBLIC_BYTES:])
+            self._key = MLKEM768X25519PublicKey(ml_kem, x25519)
+        except UnsupportedAlgorithm:
+            raise ValueError("a post-quantum recipient, which this build of OpenSSL cannot use") from None
+
+    def wrap(self, secret: bytes) -> str:
+        """An armored age file with `secret`, which is short; ends with a line break."""
+        file_key = os.urandom(_FILE_KEY_BYTES)
+        sealed = _suite().encrypt(file_key, self._key, _INFO)
+        argument, body = _unpadded_text(sealed[:_ENCAPSULATED_BYTES]), _unpadded_text(sealed[_ENCAPSULATED_BYTES:])
+        header = f"age-encryption.org/v1\n-> {_STANZA} {argument}\n{body}\n---".encode("ascii")
+        mac = hmac.digest(_derived(file_key, salt=b"", info=b"header"), header, "sha256")
+        nonce = os.urandom(_PAYLOAD_NONCE_BYTES)
+        cipher = ChaCha20Poly1305(_derived(file_key, salt=nonce, info=b"payload"))
+        payload = nonce + cipher.encrypt(_LAST_CHUNK, secret, None)
+        return _armored(header + b" " + _unpadded_text(mac).encode("ascii") + b"\n" + payload)
+
+
+def _unpadded_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii").rstrip("=")
+
+
+def _armored(binary: bytes) -> str:
+    lines = in_lines(base64.b64encode(binary).decode("ascii"), 64)
+    return "\n".join(["-----BEGIN AGE ENCRYPTED FILE-----", *lines, "-----END AGE ENCRYPTED FILE-----", ""])
 
 
 def _suite() -> Suite:

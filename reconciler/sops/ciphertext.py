@@ -10,12 +10,14 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from reconciler.sops.nodes import ValueType
+
+Wrapped = TypeVar("Wrapped")
 
 DATA_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 32
@@ -89,7 +91,7 @@ class DataKey:
         """A new key, from the randomness of the operating system."""
         return cls(os.urandom(DATA_KEY_BYTES))
 
-    def wrapped(self, wrap: Callable[[bytes], str]) -> str:
+    def wrapped(self, wrap: Callable[[bytes], Wrapped]) -> Wrapped:
         """What `wrap` makes of the key: the one way in which it leaves this object, to be encrypted to somebody."""
         return wrap(self._key)
 

@@ -24,9 +24,18 @@ from reconciler.sops.leaves import Leaf, LeafWalker, Path, shown_path
 from reconciler.sops.metadata import Metadata, Recipient, read_metadata
 from reconciler.sops.nodes import MappingNode, Node, Scalar, ValueType
 from reconciler.sops.plaintext import plaintext
-from reconciler.sops.rules import SuffixRule
+from reconciler.sops.rules import Rule, SuffixRule
 
-__all__ = ["Decrypted", "Document", "Format", "decrypt", "decrypt_document", "is_encrypted", "mac_digest"]
+__all__ = [
+    "Decrypted",
+    "Document",
+    "Format",
+    "applied_rule",
+    "decrypt",
+    "decrypt_document",
+    "is_encrypted",
+    "mac_digest",
+]
 
 # Prefixed to the hash, so that a MAC over encrypted values alone never passes for one over all values.
 _ENCRYPTED_ONLY_PREFIX: Final = hashlib.sha256(b"sops").digest()
@@ -159,8 +168,7 @@ def decrypt_document(
     documents = parsed.documents
     metadata = read_metadata(documents[0] if documents else MappingNode(entries=()), file)
     data_key = unwrap_data_key(metadata, identities, file)
-    # The binary store ignores rules: its one value is always encrypted.
-    rule = _EVERYTHING if parsed.format is Format.BINARY else metadata.rule
+    rule = applied_rule(parsed.format, metadata.rule)
     walker = LeafWalker(data_key, rule, mac_only_encrypted=metadata.mac_only_encrypted, file=file)
     leaves = tuple(walker.leaves(tuple(document.without(METADATA_KEY) for document in documents)))
     _verify_mac(leaves, metadata, data_key, file)
@@ -170,6 +178,11 @@ def decrypt_document(
     comments = open_comments(parsed, data_key, file)
     opened = _Opened(parsed=parsed, leaves=leaves, list_comments=tuple(walker.list_comments), comments=comments)
     return Document(opened, metadata.recipients, file)
+
+
+def applied_rule(form: Format, stated: Rule) -> Rule:
+    """The rule that holds in a file: the binary store ignores what its metadata states, its one value is encrypted."""
+    return _EVERYTHING if form is Format.BINARY else stated
 
 
 def _compare_copies(documents: tuple[MappingNode, ...], file: str) -> None:

@@ -28,7 +28,7 @@ def read_dotenv(text: str, file: str) -> tuple[MappingNode, ...]:
     seen: set[str] = set()
     entries: list[tuple[str, Scalar]] = []
     metadata: list[_Entry] = []
-    for key, value, position in _lines(text, file):
+    for key, value, position in dotenv_lines(text, file):
         if key in seen:
             _refuse("the same key stands twice", file, position)
         seen.add(key)
@@ -43,7 +43,12 @@ def read_dotenv(text: str, file: str) -> tuple[MappingNode, ...]:
     return (MappingNode(entries=(*entries, (_METADATA_KEY, _tree(metadata, file)))),)
 
 
-def _lines(text: str, file: str) -> Iterator[_Entry]:
+def dotenv_lines(text: str, file: str) -> Iterator[_Entry]:
+    """Key, value and the place of the value of every line, those of the metadata included.
+
+    Raises:
+        MalformedSops: a line is no entry.
+    """
     start = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if line and not line.startswith("#"):

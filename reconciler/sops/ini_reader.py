@@ -8,6 +8,7 @@ of the same name are one. Refused: a key used twice, a line that is neither, and
 
 import re
 from bisect import bisect_right
+from collections.abc import Mapping
 from typing import Final, NoReturn
 
 from reconciler.core.problems import Location
@@ -34,6 +35,15 @@ def read_ini(text: str, file: str) -> tuple[MappingNode, ...]:
     return (_Reader(text, file).document(),)
 
 
+def ini_sections(text: str, file: str) -> Mapping[str, Mapping[str, Scalar]]:
+    """Every section with its keys, that of the metadata included.
+
+    Raises:
+        MalformedSops: it is not INI, or beyond a limit.
+    """
+    return _Reader(text, file).sections()
+
+
 class _Reader:
     """Goes through the text once; `_offset` is where the next line begins."""
 
@@ -47,6 +57,10 @@ class _Reader:
         self._line_starts = (0, *(match.end() for match in _LINE_BREAK.finditer(text)))
 
     def document(self) -> MappingNode:
+        self.sections()
+        return self._root()
+
+    def sections(self) -> Mapping[str, Mapping[str, Scalar]]:
         section = DEFAULT_SECTION
         while self._offset < len(self._text):
             start, line = self._next_line()
@@ -58,7 +72,7 @@ class _Reader:
                 section = self._section(content, start)
             else:
                 self._key(section, content, start)
-        return self._root()
+        return self._sections
 
     def _root(self) -> MappingNode:
         metadata = self._sections.pop(METADATA_SECTION, None)

@@ -27,7 +27,7 @@ from reconciler.sops.services.port import (
 )
 from reconciler.sops.shamir import UnfitSharesError, combine
 
-_SERVICE_NAMES: Final[dict[KeyService, str]] = {
+SERVICE_NAMES: Final[dict[KeyService, str]] = {
     KeyService.AGE: "age plugins",
     KeyService.PGP: "PGP",
     KeyService.AWS_KMS: "AWS KMS",
@@ -36,7 +36,7 @@ _SERVICE_NAMES: Final[dict[KeyService, str]] = {
     KeyService.AZURE_KEY_VAULT: "Azure Key Vault",
     KeyService.HUAWEI_KMS: "Huawei KMS",
 }
-_HOW_TO_CONFIGURE: Final[dict[KeyService, str]] = {
+HOW_TO_CONFIGURE: Final[dict[KeyService, str]] = {
     KeyService.AGE: f"set {KEY_VARIABLE} or {KEY_FILE_VARIABLE} to the secret key of one of these recipients",
     KeyService.PGP: "install gpg, with the secret key in the key ring of the caller or of GNUPGHOME",
     KeyService.AWS_KMS: "install Catwalk with its extra `aws`, with AWS credentials in the environment",
@@ -161,7 +161,7 @@ class _Refusal:
         return any(service.kind is recipient.service for service in self._identities.services)
 
     def _unsupported(self) -> UnsupportedSops:
-        services = ", ".join(dict.fromkeys(_SERVICE_NAMES[each.service] for each in self._metadata.recipients))
+        services = ", ".join(dict.fromkeys(SERVICE_NAMES[each.service] for each in self._metadata.recipients))
         return UnsupportedSops(
             "sops-unsupported-key-service",
             f"the data key of this file is held only by {services}, which Catwalk cannot use",
@@ -176,7 +176,7 @@ class _Refusal:
         return NoKeyConfigured(
             "sops-no-key",
             f"no key is configured to decrypt this file with{skipped}; it is encrypted to {_shown(self._known)}",
-            hint="; or ".join(_HOW_TO_CONFIGURE[kind] for kind in kinds),
+            hint="; or ".join(HOW_TO_CONFIGURE[kind] for kind in kinds),
             location=self._location,
         )
 
@@ -196,7 +196,7 @@ class _Refusal:
 def _is_known(recipient: Recipient) -> bool:
     if recipient.service is KeyService.AGE:
         return _READABLE_RECIPIENT.fullmatch(recipient.name) is not None
-    return recipient.service in _HOW_TO_CONFIGURE
+    return recipient.service in HOW_TO_CONFIGURE
 
 
 def _tampered_key(message: str, location: Location) -> Tampered:
@@ -211,7 +211,7 @@ def _shown(recipients: list[Recipient]) -> str:
 
 
 def _labelled(recipient: Recipient) -> str:
-    label = "" if recipient.service is KeyService.AGE else f"{_SERVICE_NAMES[recipient.service]} "
+    label = "" if recipient.service is KeyService.AGE else f"{SERVICE_NAMES[recipient.service]} "
     return label + _shortened(recipient.name)
 
 

@@ -48,9 +48,11 @@ _NAME_FIELDS: Final[dict[KeyService, str]] = {
 
 
 _ATTRIBUTES: Final[dict[KeyService, tuple[str, ...]]] = {
-    KeyService.AWS_KMS: ("arn", "role"),
+    KeyService.AWS_KMS: ("arn", "role", "aws_profile"),
     KeyService.GCP_KMS: ("resource_id",),
     KeyService.VAULT: ("vault_address", "engine_path", "key_name"),
+    KeyService.PGP: ("fp",),
+    KeyService.AGE: ("recipient",),
 }
 
 
@@ -201,6 +203,8 @@ class _Reader:
             if match is None:
                 self._refuse("an entry under age has no valid recipient", entry)
             return Recipient(service=service, name=match[1])
+        if service is KeyService.PGP:
+            name = name.replace(" ", "").upper()
         return Recipient(service=service, name=re.sub(r"[^ -~]", "?", name)[:_MAXIMUM_NAME_CHARACTERS])
 
     def _threshold(self, block: MappingNode, groups: int) -> int:

@@ -109,7 +109,7 @@ def _dotenv(parsed: ParsedFile, leaves: Sequence[Leaf]) -> Iterator[Splice]:
 
 def _ini(parsed: ParsedFile, leaves: Sequence[Leaf]) -> Iterator[Splice]:
     for leaf in leaves:
-        yield Splice(start=leaf.start, end=leaf.end, text=_ini_value(leaf.plaintext.decode("utf-8", "replace")))
+        yield Splice(start=leaf.start, end=leaf.end, text=ini_value(leaf.plaintext.decode("utf-8", "replace")))
     for header in _INI_METADATA.finditer(parsed.text):
         following = _INI_SECTION.search(parsed.text, header.end())
         end = len(parsed.text) if following is None else following.start()
@@ -117,7 +117,8 @@ def _ini(parsed: ParsedFile, leaves: Sequence[Leaf]) -> Iterator[Splice]:
         yield Splice(start=header.start(), end=end, text=kept)
 
 
-def _ini_value(value: str) -> str:
+def ini_value(value: str) -> str:
+    """`value` as INI holds it, quoted where it would be read as something else."""
     if "\n" in value or "`" in value:
         return f'"""{value}"""'
     if "#" in value or ";" in value:

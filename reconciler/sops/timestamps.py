@@ -7,6 +7,7 @@ one-digit months, days, hours, minutes and seconds, cuts fractions after nine di
 
 import calendar
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 _DATE: Final = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
@@ -22,6 +23,11 @@ _RFC_3339: Final = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})T"
     r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?" + _ZONE
 )
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC without a fraction, as the metadata has it; `moment` must be aware."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def yaml_timestamp(text: str) -> str | None:

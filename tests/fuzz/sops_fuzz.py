@@ -4,9 +4,8 @@
     PYTHONPATH=.:.venv/lib/python3.11/site-packages FOLDER/bin/python tests/fuzz/sops_fuzz.py TARGET SCRATCH \
         -max_total_time=600 -max_len=4096 -timeout=10 -rss_limit_mb=1024
 
-atheris is no dependency of the project, because it has no wheels for every platform. SCRATCH is a folder that takes what
-is found on the way; `--keep N SCRATCH` copies the N smallest of it that add coverage (after a run with `-merge=1`) to
-`tests/data/fuzz/sops-TARGET`.
+atheris is no dependency of the project, because it has no wheels for every platform. SCRATCH is a folder that takes
+what is found on the way; `--keep TARGET N SCRATCH` copies the N smallest of it to `tests/data/fuzz/sops-TARGET`.
 """
 
 import hashlib
@@ -17,10 +16,10 @@ CORPUS = Path(__file__).resolve().parents[1] / "data" / "fuzz"
 
 
 def main(arguments: list[str]) -> None:
-    import atheris
+    import atheris  # noqa: PLC0415 - Only this program needs it, and the tests import this module.
 
     with atheris.instrument_imports(include=["reconciler.sops", "yaml", "ruamel.yaml"]):
-        from tests.fuzz.sops_targets import TARGETS, seeds
+        from tests.fuzz.sops_targets import TARGETS, seeds  # noqa: PLC0415 - Instrumented while it is imported.
     name, scratch, *options = arguments
     folder = Path(scratch)
     folder.mkdir(parents=True, exist_ok=True)

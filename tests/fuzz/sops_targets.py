@@ -26,6 +26,7 @@ from reconciler.sops.identities import Identities, load_identities
 from reconciler.sops.ini_reader import read_ini
 from reconciler.sops.json_reader import read_json
 from reconciler.sops.leaves import Leaf
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey, read_metadata
 from reconciler.sops.nodes import MappingNode, Node, Position, SequenceNode, ValueType
 from reconciler.sops.patterns import Pattern, UnsupportedPatternError
@@ -52,6 +53,9 @@ class _KnownKey:
 
     def unwrap(self, _key: WrappedKey) -> bytes:
         return DATA_KEY
+
+    def wrap(self, _key: MasterKey, _secret: bytes) -> str:
+        return "x"
 
 
 IDENTITIES = Identities(services=(_KnownKey(),))
@@ -101,13 +105,12 @@ def whole_file(data: bytes) -> None:
         opened = decrypt_document(content, format=chosen, identities=IDENTITIES, file="fuzzed")
         opened.plaintext()
         leaves = opened.leaves()
-        if chosen in {Format.YAML, Format.JSON}:
-            _rotated(content, f"fuzzed.{chosen}", leaves)
+        _sealed_again(content, opened.format, leaves)
 
 
-def _rotated(content: bytes, file: str, leaves: tuple[Leaf, ...]) -> None:
-    edited = open_to_edit(content, IDENTITIES, file=file)
-    again = decrypt_document(edited.sealed(NOW), format=None, identities=IDENTITIES, file=file)
+def _sealed_again(content: bytes, form: Format, leaves: tuple[Leaf, ...]) -> None:
+    edited = open_to_edit(content, IDENTITIES, file="fuzzed", stated=form)
+    again = decrypt_document(edited.sealed(NOW), format=form, identities=IDENTITIES, file="fuzzed")
     assert [leaf.plaintext for leaf in again.leaves()] == [leaf.plaintext for leaf in leaves]
 
 
@@ -166,9 +169,9 @@ def key_text(data: bytes) -> None:
 
 def places(data: bytes) -> None:
     """Where the editor sees the nodes of a text, against where the reader sees them."""
-    for file in ("fuzzed.yaml", "fuzzed.json"):
+    for form in Format:
         with suppress(CatwalkError):
-            source = FileText.read(data, file)
+            source = FileText.read(data, "fuzzed", form)
             for document in source.documents():
                 _within(document.root, len(source.text))
 
@@ -186,7 +189,7 @@ def _within(node: PlacedNode, length: int) -> None:
 
 def merged_lines(data: bytes) -> None:
     """Three versions of a text, separated by NUL."""
-    base, ours, theirs = (data.decode("utf-8", "replace").split("\0") + ["", "", ""])[:3]
+    base, ours, theirs = [*data.decode("utf-8", "replace").split("\0"), "", "", ""][:3]
     merged = merge_lines(base, ours, theirs)
     assert merged.conflicts >= 0
     assert merge_lines(base, ours, base).text == ours

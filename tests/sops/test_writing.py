@@ -17,6 +17,7 @@ from reconciler.errors import CatwalkError
 from reconciler.sops.document import decrypt
 from reconciler.sops.errors import KeyMismatch, MergeDamage, Tampered, UnsupportedSops
 from reconciler.sops.identities import Identities
+from reconciler.sops.master_keys import KeyGroups
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.rules import RuleKind
 from reconciler.sops.secret_file import read_secret_file
@@ -26,6 +27,7 @@ from reconciler.sops.writing.creation import Encryption, encrypt
 from reconciler.sops.writing.disk import replace_file
 from reconciler.sops.writing.editing import open_to_edit
 from reconciler.sops.writing.errors import CannotEdit, ChangedMeanwhile, InvalidRecipient, NotWritten
+from reconciler.sops.writing.recipients import age_key, age_keys
 from reconciler.sops.writing.sealed import plain_leaves, verified_leaves
 from reconciler.sops.writing.secret_files import new_secret_file
 from reconciler.sops.writing.shares import split
@@ -70,7 +72,7 @@ GENERATED = _round_trips()
 
 
 def _encryption(*recipients: str, **options: object) -> Encryption:
-    return Encryption(recipients=recipients, **options)
+    return Encryption(keys=age_keys(*recipients), **options)
 
 
 @pytest.fixture
@@ -81,6 +83,10 @@ def manifest(keys, canary):
 
 def _values(content, identities, *path: str, file="catwalk.yaml"):
     return {name: value.reveal() for name, value in decrypt(content, identities, file=file).values_under(path).items()}
+
+
+def _rotated_in_place(edited):
+    return edited.rotated(edited.keys, LATER)
 
 
 def _difference(before, after):
@@ -309,7 +315,9 @@ def test_a_tampered_file_is_not_opened_for_changes(manifest, keys):
 
 
 def test_one_more_recipient_leaves_every_value_as_it_was(manifest, keys, other_keys):
-    edited = open_to_edit(manifest, keys.identities, file="catwalk.yaml").with_recipient(other_keys.recipient)
+    edited = open_to_edit(manifest, keys.identities, file="catwalk.yaml").with_recipient(
+        age_key(other_keys.recipient), LATER
+    )
     after = edited.sealed(LATER)
     gone, come = _difference(manifest, after)
     assert [line.split(":")[0].strip() for line in gone] == ["lastmodified", "mac"]
@@ -319,7 +327,7 @@ def test_one_more_recipient_leaves_every_value_as_it_was(manifest, keys, other_k
 
 def test_a_recipient_who_is_there_already_changes_nothing(manifest, keys):
     edited = open_to_edit(manifest, keys.identities, file="catwalk.yaml")
-    assert edited.with_recipient(keys.recipient) is edited
+    assert edited.with_recipient(age_key(keys.recipient), LATER) is edited
 
 
 @pytest.mark.parametrize("file", ["s.yaml", "s.json"])
@@ -328,7 +336,7 @@ def test_who_is_removed_opens_the_new_file_with_nothing_that_was_kept(keys, othe
     encryption = _encryption(keys.recipient, other_keys.recipient)
     written = encrypt(text, encryption, file=file, last_modified=NOW)
     old = open_to_edit(written, other_keys.identities, file=file)
-    after = open_to_edit(written, keys.identities, file=file).rotated((keys.recipient,)).sealed(LATER)
+    after = open_to_edit(written, keys.identities, file=file).rotated(age_keys(keys.recipient), LATER).sealed(LATER)
     assert [leaf.plaintext for leaf in decrypt(after, keys.identities, file=file).leaves()] == [b"x", b"y", b"5"]
     with pytest.raises(KeyMismatch):
         decrypt(after, other_keys.identities, file=file)
@@ -339,10 +347,10 @@ def test_who_is_removed_opens_the_new_file_with_nothing_that_was_kept(keys, othe
 def test_a_rotation_keeps_comments_that_the_sops_tool_encrypted(go_fixture):
     fixture = go_fixture("gen-maconly-regex")
     recipients = tuple(fixture.identities().recipients)
-    edited = open_to_edit(fixture.text, fixture.identities(), file=fixture.name).rotated(recipients)
+    edited = open_to_edit(fixture.text, fixture.identities(), file=fixture.name).rotated(age_keys(*recipients), LATER)
     after = edited.sealed(LATER)
     assert after.count(b"#ENC[") == fixture.text.count(b"#ENC[") == 1
-    again = open_to_edit(after, fixture.identities(), file=fixture.name).rotated(recipients)
+    again = open_to_edit(after, fixture.identities(), file=fixture.name).rotated(age_keys(*recipients), LATER)
     assert again.source.text.count("#ENC[") == 1
     assert b"# catwalk server manifest" in after
 
@@ -369,30 +377,44 @@ def test_files_of_the_sops_tool_are_edited_and_rotated(go_fixture, other_keys, n
         if leaf.was_encrypted and leaf.document == 0 and all(isinstance(part, str) for part in leaf.path)
     )
     edited = open_to_edit(fixture.text, identities, file=fixture.name).with_value(target.path, SecretValue("changed"))
-    after = edited.with_recipient(other_keys.recipient).sealed(LATER)
+    after = edited.with_recipient(age_key(other_keys.recipient), LATER).sealed(LATER)
     leaves = decrypt(after, other_keys.identities, file=fixture.name).leaves()
     assert [leaf.plaintext for leaf in leaves if leaf.path == target.path and leaf.document == 0] == [b"changed"]
     assert len(leaves) == len(opened.leaves())
-    rotated = open_to_edit(after, identities, file=fixture.name).rotated((other_keys.recipient,)).sealed(LATER)
+    rotated = (
+        open_to_edit(after, identities, file=fixture.name).rotated(age_keys(other_keys.recipient), LATER).sealed(LATER)
+    )
     again = decrypt(rotated, other_keys.identities, file=fixture.name).leaves()
     assert [leaf.plaintext for leaf in again] == [leaf.plaintext for leaf in leaves]
 
 
-def test_key_groups_are_not_rewrapped(encrypt, keys, other_keys):
+def test_a_recipient_is_not_added_to_key_groups_by_guess(encrypt, keys, other_keys):
     sealed = encrypt("a: x\n", groups=[[keys.recipient], [other_keys.recipient]])
     both = Identities(keys=keys.identities.keys + other_keys.identities.keys)
     edited = open_to_edit(sealed, both, file="s.yaml")
-    for change in (lambda: edited.with_recipient(keys.recipient), lambda: edited.rotated((keys.recipient,))):
-        with pytest.raises(CannotEdit, match="key groups"):
-            change()
+    with pytest.raises(CannotEdit, match="key groups"):
+        edited.with_recipient(age_key(keys.recipient), LATER)
     assert _values(edited.with_value(("a",), SecretValue("y")).sealed(NOW), both, file="s.yaml") == {"a": "y"}
+
+
+def test_a_rotation_makes_one_group_of_several_and_several_of_one(encrypt, keys, other_keys):
+    sealed = encrypt("a: x\n", groups=[[keys.recipient], [other_keys.recipient]])
+    both = Identities(keys=keys.identities.keys + other_keys.identities.keys)
+    single = open_to_edit(sealed, both, file="s.yaml").rotated(age_keys(keys.recipient), LATER).sealed(LATER)
+    assert _values(single, keys.identities, file="s.yaml") == {"a": "x"}
+    assert b"key_groups" not in single
+    two = KeyGroups(groups=(age_keys(keys.recipient).keys, age_keys(other_keys.recipient).keys))
+    again = open_to_edit(single, both, file="s.yaml").rotated(two, LATER).sealed(LATER)
+    assert _values(again, both, file="s.yaml") == {"a": "x"}
+    with pytest.raises(KeyMismatch):
+        decrypt(again, keys.identities, file="s.yaml")
 
 
 def test_a_rotation_shares_the_new_key_among_the_same_groups(go_fixture):
     fixture = go_fixture("gen-shamir")
     everybody = fixture.identities()
     before = decrypt(fixture.text, everybody, file=fixture.name)
-    rotated = open_to_edit(fixture.text, everybody, file=fixture.name).rotated_in_groups().sealed(LATER)
+    rotated = _rotated_in_place(open_to_edit(fixture.text, everybody, file=fixture.name)).sealed(LATER)
     assert decrypt(rotated, everybody, file=fixture.name).recipients == before.recipients
     for left_out in range(3):
         two = Identities(keys=tuple(key for number, key in enumerate(everybody.keys) if number != left_out))
@@ -522,7 +544,7 @@ def test_no_error_of_the_writer_shows_what_it_was_given(keys, canary, assert_sho
 def test_types_survive_a_rotation(keys):
     text = b"i: 007\nf: 1.10\nb: true\nt: 2024-01-02\nn: null\ne: ''\nm: {}\n"
     written = encrypt(text, _encryption(keys.recipient), file="s.yaml", last_modified=NOW)
-    after = open_to_edit(written, keys.identities, file="s.yaml").rotated((keys.recipient,)).sealed(NOW)
+    after = open_to_edit(written, keys.identities, file="s.yaml").rotated(age_keys(keys.recipient), LATER).sealed(NOW)
     types = {leaf.path[0]: leaf.type for leaf in decrypt(after, keys.identities, file="s.yaml").leaves()}
     assert types == {
         "i": ValueType.INT,

@@ -13,6 +13,7 @@ from reconciler.core.secret import SecretValue
 from reconciler.sops.rules import RuleKind
 from reconciler.sops.writing.creation import Encryption, encrypt
 from reconciler.sops.writing.editing import open_to_edit
+from reconciler.sops.writing.recipients import age_keys
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 LATER = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
@@ -44,9 +45,9 @@ EXPECTED = {
 def _files(keys) -> dict[str, bytes]:
     """YAML and JSON that was created, edited and rotated."""
     inline = Encryption(
-        recipients=(keys.recipient,), rule=(RuleKind.ENCRYPTED_REGEX, "^secrets$"), mac_only_encrypted=True
+        keys=age_keys(keys.recipient), rule=(RuleKind.ENCRYPTED_REGEX, "^secrets$"), mac_only_encrypted=True
     )
-    whole = Encryption(recipients=(keys.recipient,))
+    whole = Encryption(keys=age_keys(keys.recipient))
     as_json = json.dumps({"fleet": "acme", "secrets": {**EXPECTED, "TOKEN": "old"}}, indent=1).encode()
     made = {
         "inline.yaml": encrypt(YAML, inline, file="s.yaml", last_modified=NOW),
@@ -58,7 +59,7 @@ def _files(keys) -> dict[str, bytes]:
         name: open_to_edit(content, keys.identities, file=name).with_value(path, SecretValue("changed"))
         for name, content in made.items()
     }
-    rotated = {f"rotated-{name}": each.rotated((keys.recipient,)) for name, each in edited.items()}
+    rotated = {f"rotated-{name}": each.rotated(age_keys(keys.recipient), LATER) for name, each in edited.items()}
     return {name: each.sealed(LATER) for name, each in {**edited, **rotated}.items()}
 
 

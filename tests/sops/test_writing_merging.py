@@ -13,6 +13,7 @@ from reconciler.sops.rules import RuleKind
 from reconciler.sops.writing.creation import Encryption, encrypt
 from reconciler.sops.writing.editing import Editing, open_to_edit
 from reconciler.sops.writing.merging import Merged, Versions, merge
+from reconciler.sops.writing.recipients import age_key, age_keys
 from reconciler.sops.writing.three_way import merge_lines
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -32,7 +33,7 @@ other:
 @pytest.fixture(scope="session")
 def base(keys) -> bytes:
     encryption = Encryption(
-        recipients=(keys.recipient,), rule=(RuleKind.ENCRYPTED_REGEX, "^secrets$"), mac_only_encrypted=True
+        keys=age_keys(keys.recipient), rule=(RuleKind.ENCRYPTED_REGEX, "^secrets$"), mac_only_encrypted=True
     )
     return encrypt(TEXT.encode(), encryption, file="s.yaml", last_modified=NOW)
 
@@ -132,14 +133,22 @@ def test_two_files_without_an_ancestor_are_joined_where_they_agree(change, merge
 
 
 def test_recipients_of_both_sides_open_the_result(base, change, merged, keys, other_keys):
-    theirs = open_to_edit(base, keys.identities, file="s.yaml").with_recipient(other_keys.recipient).sealed(LATER)
+    theirs = (
+        open_to_edit(base, keys.identities, file="s.yaml")
+        .with_recipient(age_key(other_keys.recipient), LATER)
+        .sealed(LATER)
+    )
     result = merged(base, change({"A": "1"}), theirs)
     assert _values(result.content, other_keys) == {"A": "1", "B": "b", "C": "c"}
 
 
 def test_who_was_shut_out_by_one_side_is_shut_out(base, change, merged, keys, other_keys):
-    both = open_to_edit(base, keys.identities, file="s.yaml").with_recipient(other_keys.recipient).sealed(NOW)
-    theirs = open_to_edit(both, keys.identities, file="s.yaml").rotated((keys.recipient,)).sealed(LATER)
+    both = (
+        open_to_edit(base, keys.identities, file="s.yaml")
+        .with_recipient(age_key(other_keys.recipient), LATER)
+        .sealed(NOW)
+    )
+    theirs = open_to_edit(both, keys.identities, file="s.yaml").rotated(age_keys(keys.recipient), LATER).sealed(LATER)
     result = merged(both, change({"A": "1"}, source=both), theirs)
     assert _values(result.content, keys) == {"A": "1", "B": "b", "C": "c"}
     with pytest.raises(KeyMismatch):
@@ -158,7 +167,7 @@ def test_files_with_key_groups_are_merged_as_long_as_their_recipients_stay(encry
 
 
 def test_a_new_data_key_on_one_side_does_not_hurt(base, change, merged, keys):
-    theirs = open_to_edit(base, keys.identities, file="s.yaml").rotated((keys.recipient,)).sealed(LATER)
+    theirs = open_to_edit(base, keys.identities, file="s.yaml").rotated(age_keys(keys.recipient), LATER).sealed(LATER)
     result = merged(base, change({"A": "1"}), theirs)
     assert _values(result.content, keys) == {"A": "1", "B": "b", "C": "c"}
 

@@ -6,6 +6,7 @@ identity, so that no key is kept anywhere (https://fly.io/docs/security/openid-c
 taken from there; a profile that it names is not, because profiles belong to the person who wrote the file.
 """
 
+import base64
 import importlib
 import importlib.util
 import re
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn, Protocol, cast
 
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey
 from reconciler.sops.services import allow_list
 from reconciler.sops.services.http import denied, unavailable, wrapped_bytes
@@ -40,6 +42,7 @@ class _Call(Protocol):
 
 class _Kms(Protocol):
     decrypt: _Call
+    encrypt: _Call
 
 
 class _Sts(Protocol):
@@ -52,6 +55,9 @@ class _Session(Protocol):
 
 class _Boto(Protocol):
     Session: Callable[..., _Session]
+
+
+_Question = Callable[[_Kms, Mapping[str, object]], bytes]
 
 
 class _Config(Protocol):
@@ -85,6 +91,28 @@ class AwsKms:
             KeyServiceDenied: no credentials, or they do not suffice.
             KeyServiceNotAllowed: the ARN is not on the list, or none.
         """
+        blob = wrapped_bytes(key.wrapped)
+        return self._asked(key, lambda kms, common: _bytes(kms.decrypt(CiphertextBlob=blob, **common), "Plaintext"))
+
+    def wrap(self, key: MasterKey, secret: bytes) -> str:
+        """`secret` encrypted by the key, in base64.
+
+        Raises:
+            KeyServiceUnavailable: no answer.
+            KeyServiceDenied: there is no such key, no credentials, or they do not suffice.
+            KeyServiceNotAllowed: the ARN is not on the list, or none.
+        """
+        try:
+            blob = self._asked(
+                key, lambda kms, common: _bytes(kms.encrypt(Plaintext=secret, **common), "CiphertextBlob")
+            )
+        except (NotForUsError, DamagedKeyError):
+            raise denied(
+                _NAME, key.name, "AWS knows no such key that encrypts: correct the ARN in .sops.yaml"
+            ) from None
+        return base64.b64encode(blob).decode("ascii")
+
+    def _asked(self, key: WrappedKey | MasterKey, question: _Question) -> bytes:
         arn, role = key.attributes.get("arn", ""), key.attributes.get("role", "")
         allow_list.check(arn, self._allowed, ALLOW_LIST_VARIABLE)
         match = _ARN.fullmatch(arn)
@@ -92,7 +120,8 @@ class AwsKms:
             raise allow_list.refused(arn, "it is no ARN of a KMS key, or its role is none of IAM")
         errors = cast("_Exceptions", importlib.import_module("botocore.exceptions"))
         try:
-            return _decrypted(_session(role, match[1]), key, arn, match[1])
+            kms = cast("_Kms", _session(role, match[1]).client("kms", region_name=match[1], config=_config()))
+            return question(kms, {"KeyId": arn, "EncryptionContext": dict(key.context)})
         except errors.NoCredentialsError:
             raise denied(_NAME, arn, "set AWS credentials, or AWS_ROLE_ARN on a Fly machine") from None
         except errors.ClientError as error:
@@ -117,13 +146,11 @@ def _has_folder(home: str) -> bool:
     return bool(home) and any((Path(home) / _FOLDER / name).is_file() for name in ("config", "credentials"))
 
 
-def _decrypted(session: _Session, key: WrappedKey, arn: str, region: str) -> bytes:
-    kms = cast("_Kms", session.client("kms", region_name=region, config=_config()))
-    answer = kms.decrypt(CiphertextBlob=wrapped_bytes(key.wrapped), KeyId=arn, EncryptionContext=dict(key.context))
-    plaintext = answer.get("Plaintext")
-    if not isinstance(plaintext, bytes):
-        raise unavailable(_NAME, "its answer has no plaintext")
-    return plaintext
+def _bytes(answer: Mapping[str, object], name: str) -> bytes:
+    found = answer.get(name)
+    if not isinstance(found, bytes):
+        raise unavailable(_NAME, f"its answer has no {name}")
+    return found
 
 
 def _session(role: str, region: str) -> _Session:
@@ -156,4 +183,6 @@ def _refuse(error: Exception, arn: str) -> NoReturn:
         raise DamagedKeyError("the ciphertext is not one of this key") from None
     if code in _BUSY:
         raise unavailable(_NAME, code) from None
-    raise denied(_NAME, arn, f"AWS says {code or 'no'}: allow kms:Decrypt on this key") from None
+    raise denied(
+        _NAME, arn, f"AWS says {code or 'no'}: allow kms:Decrypt, and kms:Encrypt to write, on this key"
+    ) from None

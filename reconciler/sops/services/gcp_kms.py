@@ -1,4 +1,4 @@
-"""The door to Google Cloud KMS: POST https://cloudkms.googleapis.com/v1/{resource}:decrypt.
+"""The door to Google Cloud KMS: POST https://cloudkms.googleapis.com/v1/{resource}:decrypt, and :encrypt.
 
 The address is Google's whatever a file says; the resource must be the name of a key, and on `SOPS_GCP_KMS_ALLOWLIST`
 where that is set.
@@ -9,10 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey
 from reconciler.sops.services import allow_list
 from reconciler.sops.services.google_token import TokenSource, token_source
-from reconciler.sops.services.http import ask, decoded_key, denied, unavailable
+from reconciler.sops.services.http import ask, ciphertext, decoded_key, denied, encoded_key, unavailable
 from reconciler.sops.services.port import DamagedKeyError, NotForUsError
 
 ALLOW_LIST_VARIABLE: Final = "SOPS_GCP_KMS_ALLOWLIST"
@@ -47,17 +48,33 @@ class GoogleKms:
             KeyServiceDenied: the account may not decrypt with this key.
             KeyServiceNotAllowed: the resource is not on the list, or none.
         """
+        body = {"ciphertext": "".join(key.wrapped.split())}
+        return decoded_key(self._asked(key, "decrypt", body).get("plaintext"), _NAME)
+
+    def wrap(self, key: MasterKey, secret: bytes) -> str:
+        """`secret` encrypted by the key, in base64.
+
+        Raises:
+            KeyServiceUnavailable: no answer.
+            KeyServiceDenied: there is no such key, or the account may not encrypt with it.
+            KeyServiceNotAllowed: the resource is not on the list, or none.
+        """
+        try:
+            return ciphertext(self._asked(key, "encrypt", {"plaintext": encoded_key(secret)}).get("ciphertext"), _NAME)
+        except (NotForUsError, DamagedKeyError):
+            raise denied(_NAME, key.name, "Google knows no such key that encrypts: correct the resource id") from None
+
+    def _asked(self, key: WrappedKey | MasterKey, action: str, body: Mapping[str, str]) -> Mapping[str, object]:
         resource = key.attributes.get("resource_id", "")
         allow_list.check(resource, self._allowed, ALLOW_LIST_VARIABLE)
         if not _RESOURCE.fullmatch(resource):
             raise allow_list.refused(resource, "it is no name of a Cloud KMS key")
         headers = {"Authorization": f"Bearer {self._tokens.token()}"}
-        url = f"{self._endpoint}/v1/{resource}:decrypt"
-        answer = ask(url, body={"ciphertext": "".join(key.wrapped.split())}, headers=headers, service=_NAME)
+        answer = ask(f"{self._endpoint}/v1/{resource}:{action}", body=body, headers=headers, service=_NAME)
         if answer.is_denial:
-            raise denied(_NAME, resource, "grant the account roles/cloudkms.cryptoKeyDecrypter on this key")
+            raise denied(_NAME, resource, f"grant the account roles/cloudkms.cryptoKey{action.title()}er on this key")
         if answer.status == 200:
-            return decoded_key(answer.body.get("plaintext"), _NAME)
+            return answer.body
         if answer.status == 404:
             raise NotForUsError("there is no such key")
         if answer.status == 400:

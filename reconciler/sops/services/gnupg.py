@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from typing import Final
 
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey
 from reconciler.sops.services.port import (
     MAXIMUM_ANSWER_BYTES,
@@ -30,8 +31,10 @@ _OPTIONS: Final = (
     "--pinentry-mode=error",
     "--no-auto-key-retrieve",
     f"--max-output={MAXIMUM_ANSWER_BYTES}",
-    "--decrypt",
 )
+# The fingerprint in .sops.yaml is what is trusted, as with the SOPS tool; the web of trust has no say.
+_ENCRYPT: Final = ("--trust-model=always", "--no-auto-key-locate", "--no-encrypt-to", "--armor", "--encrypt")
+_FINGERPRINT: Final = re.compile(r"[0-9A-Fa-f]{16,64}")
 _PASSED_ON: Final = ("HOME", "PATH", "GNUPGHOME", "XDG_RUNTIME_DIR", "GPG_AGENT_INFO")
 _STATUS: Final = re.compile(rb"^\[GNUPG:\] ([A-Z_]+)(?: (.*))?$", re.MULTILINE)
 # Codes of libgpg-error that say a passphrase was wanted: bad, no pinentry, cancelled, none given, cancelled for good.
@@ -43,7 +46,7 @@ _CHECKSUM: Final = b"CRC error"
 
 
 class GnuPG:
-    """Decrypts with one `gpg` program and one key ring."""
+    """Decrypts and encrypts with one `gpg` program and one key ring."""
 
     def __init__(self, program: str, environment: Mapping[str, str]) -> None:
         self._program = program
@@ -63,7 +66,7 @@ class GnuPG:
             KeyServiceDenied: the secret key is locked.
             KeyServiceUnavailable: gpg does not run, or does not end in time.
         """
-        result = self._run(key.wrapped.encode("utf-8"))
+        result = self._run(key.wrapped.encode("utf-8"), ("--decrypt",))
         states = {match[1]: match[2] or b"" for match in _STATUS.finditer(result.stderr)}
         if result.returncode == 0 and b"DECRYPTION_OKAY" in states and result.stdout:
             return result.stdout
@@ -78,8 +81,25 @@ class GnuPG:
             raise _locked(key)
         raise DamagedKeyError("the PGP message does not open")
 
-    def _run(self, message: bytes) -> subprocess.CompletedProcess[bytes]:
-        command = [self._program, *_OPTIONS]
+    def wrap(self, key: MasterKey, secret: bytes) -> str:
+        """An armored PGP message with `secret`; a public key in the ring is all that it takes.
+
+        Raises:
+            KeyServiceDenied: the ring has no usable public key of this fingerprint.
+            KeyServiceUnavailable: gpg does not run, or does not end in time.
+        """
+        if not _FINGERPRINT.fullmatch(key.name):
+            raise _no_public_key(key)
+        result = self._run(secret, (*_ENCRYPT, f"--recipient={key.name}"))
+        states = {match[1] for match in _STATUS.finditer(result.stderr)}
+        if result.returncode == 0 and b"END_ENCRYPTION" in states and result.stdout:
+            return result.stdout.decode("ascii").replace("\r\n", "\n")
+        if not states:
+            raise _unavailable("gpg failed without saying why")
+        raise _no_public_key(key)
+
+    def _run(self, message: bytes, action: tuple[str, ...]) -> subprocess.CompletedProcess[bytes]:
+        command = [self._program, *_OPTIONS, *action]
         try:
             return subprocess.run(
                 command, input=message, capture_output=True, env=self._environment, timeout=TIMEOUT_S, check=False
@@ -106,6 +126,14 @@ def _locked(key: WrappedKey) -> KeyServiceDenied:
         "sops-key-service-denied",
         f"the PGP key for {key.recipient.name} is locked, and nobody is here to type its passphrase",
         hint="unlock it in gpg-agent first (decrypt anything with gpg by hand), or use a key without a passphrase",
+    )
+
+
+def _no_public_key(key: MasterKey) -> KeyServiceDenied:
+    return KeyServiceDenied(
+        "sops-key-service-denied",
+        f"the key ring has no usable public key {key.name}",
+        hint="import it with `gpg --import`; it must be able to encrypt, and be neither expired nor revoked",
     )
 
 

@@ -84,6 +84,22 @@ def decoded_key(text: object, service: str) -> bytes:
         raise unavailable(service, "its answer is not base64") from None
 
 
+def encoded_key(secret: bytes) -> str:
+    """A data key as a question carries it."""
+    return base64.b64encode(secret).decode("ascii")
+
+
+def ciphertext(text: object, service: str) -> str:
+    """The wrapped key of an answer: short printable text.
+
+    Raises:
+        KeyServiceUnavailable: the answer has none.
+    """
+    if not isinstance(text, str) or not text.isprintable() or not text.isascii() or not text:
+        raise unavailable(service, "its answer has no ciphertext")
+    return text
+
+
 def wrapped_bytes(text: str) -> bytes:
     """A wrapped key that the metadata holds as base64.
 
@@ -104,4 +120,4 @@ def unavailable(service: str, reason: str) -> KeyServiceUnavailable:
 
 def denied(service: str, key: str, hint: str) -> KeyServiceDenied:
     """The error of a service that does not let us use `key`."""
-    return KeyServiceDenied("sops-key-service-denied", f"{service} does not let us decrypt with {key}", hint=hint)
+    return KeyServiceDenied("sops-key-service-denied", f"{service} does not let us use {key}", hint=hint)

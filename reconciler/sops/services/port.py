@@ -7,6 +7,7 @@ a service checks all of it against what this process was configured with before 
 from typing import Final, Protocol
 
 from reconciler.errors import EnvironmentFault, Refused, Unavailable
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey
 
 TIMEOUT_S: Final = 15.0
@@ -36,7 +37,7 @@ class KeyServiceNotAllowed(EnvironmentFault):
 
 
 class DataKeyService(Protocol):
-    """Something outside this process that unwraps data keys. Implementations are called from threads."""
+    """Something outside this process that wraps and unwraps data keys. Implementations are called from threads."""
 
     @property
     def kind(self) -> KeyService:
@@ -52,5 +53,15 @@ class DataKeyService(Protocol):
             KeyServiceUnavailable: no answer in time.
             KeyServiceDenied: the credentials do not suffice.
             KeyServiceNotAllowed: the file names what is not on the allow-list.
+        """
+        ...
+
+    def wrap(self, key: MasterKey, secret: bytes) -> str:
+        """`secret`, a data key or a share of one, as the metadata holds it for `key`.
+
+        Raises:
+            KeyServiceUnavailable: no answer in time.
+            KeyServiceDenied: there is no such key, or the credentials do not suffice.
+            KeyServiceNotAllowed: `key` is not on the allow-list.
         """
         ...

@@ -1,4 +1,4 @@
-"""The door to HashiCorp Vault's transit engine: POST {address}/v1/{engine}/decrypt/{key}.
+"""The door to HashiCorp Vault's transit engine: POST {address}/v1/{engine}/decrypt/{key}, and encrypt.
 
 The address stands in the file, so the token goes only to `VAULT_ADDR`, or to the addresses of `SOPS_HC_VAULT_ALLOWLIST`
 where that is set (the name is that of sops 3.13).
@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Final, cast
 
+from reconciler.sops.master_keys import MasterKey
 from reconciler.sops.metadata import KeyService, WrappedKey
 from reconciler.sops.services import allow_list
-from reconciler.sops.services.http import Answer, ask, decoded_key, denied, unavailable
+from reconciler.sops.services.http import Answer, ask, ciphertext, decoded_key, denied, encoded_key, unavailable
 from reconciler.sops.services.port import DamagedKeyError, NotForUsError
 
 ALLOW_LIST_VARIABLE: Final = "SOPS_HC_VAULT_ALLOWLIST"
@@ -46,23 +47,39 @@ class Vault:
             KeyServiceDenied: the token does not suffice.
             KeyServiceNotAllowed: the address is not on the list, or the path is none.
         """
-        url, name = self._url(key)
-        answer = ask(url, body={"ciphertext": key.wrapped}, headers=self._headers, service=_NAME)
-        if answer.is_denial:
-            raise denied(_NAME, name, f"the token needs `update` on {name.partition('/v1/')[2] or name}, unexpired")
-        if answer.status == 200:
-            data = answer.body.get("data")
-            found = cast("Mapping[str, object]", data).get("plaintext") if isinstance(data, dict) else None
-            return decoded_key(found, _NAME)
-        raise _failure(answer)
+        return decoded_key(self._asked(key, "decrypt", {"ciphertext": key.wrapped}).get("plaintext"), _NAME)
 
-    def _url(self, key: WrappedKey) -> tuple[str, str]:
+    def wrap(self, key: MasterKey, secret: bytes) -> str:
+        """`secret` as `vault:v1:…`.
+
+        Raises:
+            KeyServiceUnavailable: no answer, or Vault is sealed.
+            KeyServiceDenied: there is no such key, or the token does not suffice.
+            KeyServiceNotAllowed: the address is not on the list, or the path is none.
+        """
+        try:
+            return ciphertext(self._asked(key, "encrypt", {"plaintext": encoded_key(secret)}).get("ciphertext"), _NAME)
+        except (NotForUsError, DamagedKeyError):
+            raise denied(_NAME, key.name, "the engine has no such key that encrypts: correct its URI") from None
+
+    def _asked(self, key: WrappedKey | MasterKey, action: str, body: Mapping[str, str]) -> Mapping[str, object]:
+        address, engine, name = self._parts(key)
+        answer = ask(f"{address}/v1/{engine}/{action}/{name}", body=body, headers=self._headers, service=_NAME)
+        if answer.is_denial:
+            path = f"{engine}/{action}/{name}"
+            raise denied(_NAME, f"{address}/v1/{engine}/keys/{name}", f"the token needs `update` on {path}, unexpired")
+        if answer.status != 200:
+            raise _failure(answer)
+        data = answer.body.get("data")
+        return cast("Mapping[str, object]", data) if isinstance(data, dict) else {}
+
+    def _parts(self, key: WrappedKey | MasterKey) -> tuple[str, str, str]:
         address = key.attributes.get("vault_address", "").rstrip("/")
         engine, name = key.attributes.get("engine_path", "").strip("/"), key.attributes.get("key_name", "")
         allow_list.check(address, self._allowed, ALLOW_LIST_VARIABLE)
         if not _ADDRESS.fullmatch(address) or not _SEGMENTS.fullmatch(engine) or not _SEGMENTS.fullmatch(name):
             raise allow_list.refused(f"{address}/{engine}/{name}", "it is no address of a transit key")
-        return f"{address}/v1/{engine}/decrypt/{name}", f"{address}/v1/{engine}/keys/{name}"
+        return address, engine, name
 
     def __repr__(self) -> str:
         return f"Vault(********, allowed={list(self._allowed)})"

@@ -1,4 +1,4 @@
-"""Encrypting a data key to an age recipient: the writing half of the door to pyrage.
+"""Encrypting a data key to an age recipient: the writing half of the door to pyrage, and of post-quantum keys.
 
 Public keys are all that it takes. Each recipient gets an age file of its own, as the format wants it.
 """
@@ -8,9 +8,11 @@ from typing import Final, Protocol, cast
 
 import pyrage  # type: ignore[import-untyped]  # A compiled module that ships no types; `_Library` states what is used.
 
+from reconciler.sops.age_post_quantum import PostQuantumRecipient
 from reconciler.sops.writing.errors import InvalidRecipient
 
 _X25519: Final = re.compile(r"age1[a-z0-9]{58}")
+_POST_QUANTUM: Final = re.compile(r"age1pq1[a-z0-9]{1900,2100}")
 _SSH: Final = re.compile(r"(ssh-(?:ed25519|rsa) [A-Za-z0-9+/]{40,4000}={0,2})(?: .*)?")
 _SECRET: Final = re.compile(r"AGE-SECRET-KEY|PRIVATE KEY", re.IGNORECASE)
 
@@ -60,7 +62,10 @@ def checked_recipient(text: str) -> str:
     name = text.strip()
     if ssh := _SSH.fullmatch(name):
         name = ssh[1]
-    _recipient(name)
+    if _POST_QUANTUM.fullmatch(name):
+        _post_quantum(name)
+    else:
+        _recipient(name)
     return name
 
 
@@ -70,6 +75,8 @@ def wrap(recipient: str, secret: bytes) -> str:
     Raises:
         InvalidRecipient: as for `checked_recipient`.
     """
+    if _POST_QUANTUM.fullmatch(recipient):
+        return _post_quantum(recipient).wrap(secret)
     armored = _library.encrypt(secret, [_recipient(recipient)], armored=True)
     return armored.decode("ascii").replace("\r\n", "\n").rstrip("\n") + "\n"
 
@@ -78,6 +85,13 @@ def generate_identity() -> tuple[str, str]:
     """A new age key: its secret line, and its public recipient."""
     secret = _library.x25519.Identity.generate()
     return str(secret), str(secret.to_public())
+
+
+def _post_quantum(name: str) -> PostQuantumRecipient:
+    try:
+        return PostQuantumRecipient(name)
+    except ValueError as error:
+        raise _invalid(name) from error
 
 
 def _recipient(name: str) -> _Recipient:

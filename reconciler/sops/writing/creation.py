@@ -1,29 +1,36 @@
 """Making an encrypted file from a plain text: public recipients are all that it takes.
 
 Values are spliced into the text, so that comments, order and line endings stay as they were written. Comments stay
-readable, unlike with the SOPS tool: do not write secrets into them. Refused: rules by comment, aliases in what is to be
-encrypted, a rule that encrypts nothing, and no recipients.
+readable, unlike with the SOPS tool: do not write secrets into them. What is in no format that is known becomes a
+binary file, as with that tool. Refused: rules by comment, aliases in what is to be encrypted, a rule that encrypts
+nothing, and no recipients.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from reconciler.core.problems import Location
 from reconciler.sops.ciphertext import DataKey
+from reconciler.sops.document import applied_rule
 from reconciler.sops.files import is_encrypted
+from reconciler.sops.formats import Format, format_by_name
+from reconciler.sops.master_keys import KeyGroups
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.rules import DEFAULT_UNENCRYPTED_SUFFIX, Rule, RuleKind, covers, make_rule
-from reconciler.sops.writing.age_recipients import wrap
+from reconciler.sops.timestamps import timestamp
 from reconciler.sops.writing.entries import replaced
 from reconciler.sops.writing.errors import CannotEdit
 from reconciler.sops.writing.file_text import FileText, Splice
-from reconciler.sops.writing.metadata_text import AgeEntry, NewMetadata, with_metadata
+from reconciler.sops.writing.metadata_fields import NewMetadata
+from reconciler.sops.writing.metadata_text import with_metadata
 from reconciler.sops.writing.placed import METADATA_KEY, PlacedAlias, PlacedMapping, Slot, slots
-from reconciler.sops.writing.sealed import Contents, contents, plain_leaves, sealed, timestamp
+from reconciler.sops.writing.sealed import Contents, contents, plain_leaves, sealed
+from reconciler.sops.writing.wrapping import Services, wrapped
 
+_SKELETON: Final = b'{\n\t"data": ""\n}\n'
+"""What the binary store makes of any content: JSON with one value."""
 _COMMENT_RULES: Final = frozenset({RuleKind.UNENCRYPTED_COMMENT_REGEX, RuleKind.ENCRYPTED_COMMENT_REGEX})
 
 
@@ -31,50 +38,50 @@ _COMMENT_RULES: Final = frozenset({RuleKind.UNENCRYPTED_COMMENT_REGEX, RuleKind.
 class Encryption:
     """How a new file is encrypted."""
 
-    recipients: tuple[str, ...]
-    """Age recipients, each of whom opens the file."""
+    keys: KeyGroups
+    """To whom."""
     rule: tuple[RuleKind, str] | None = None
     """Which values; all whose keys do not end in `_unencrypted` where there is none."""
     mac_only_encrypted: bool = False
+    services: Services = ()
+    """The doors to the key services that recipients other than age need."""
 
 
-def encrypt(content: bytes, encryption: Encryption, *, file: str, last_modified: datetime) -> bytes:
-    """The SOPS file of a plain text in YAML or JSON; the name `file` decides which.
+def encrypt(
+    content: bytes, encryption: Encryption, *, file: str, last_modified: datetime, stated: Format | None = None
+) -> bytes:
+    """The SOPS file of a plain text, in the format that is stated or that the name `file` says.
 
     Raises:
         CannotEdit: it is encrypted already, has a form that cannot be encrypted, or nothing in it would be.
-        InvalidRecipient: a recipient is none, or there are none.
-        UnsupportedSops: the format, or the pattern of the rule.
+        NoKeyConfigured: the key service of a recipient is not configured.
+        UnsupportedSops: the pattern of the rule.
         MalformedSops: the text cannot be read.
+        CatwalkError: a key service does not answer, refuses, or may not be asked.
     """
-    source = FileText.read(content, file)
+    form = stated or format_by_name(file) or Format.BINARY
+    source = FileText.read(_SKELETON if form is Format.BINARY else content, file, form)
     if is_encrypted(content) or any(_has_metadata(source)):
         raise _refusal(source, "the file is encrypted already", "set single values in it instead")
-    rule = _rule(source, encryption)
+    rule = applied_rule(form, _rule(source, encryption))
     data_key = DataKey.generate()
-    held = contents(plain_leaves(content, file))
+    held = _binary(content) if form is Format.BINARY else contents(plain_leaves(content, file, form))
     splices = list(_splices(source, rule, data_key, held))
     if not splices:
         hint = "write the values under a key that the rule covers, or correct the rule in .sops.yaml"
         raise _refusal(source, "the rule for this file would encrypt none of its values", hint)
     metadata = NewMetadata(
-        entries=entries_for(encryption.recipients, data_key),
+        groups=wrapped(encryption.keys, data_key, encryption.services, last_modified),
+        threshold=encryption.keys.needed,
         rule=encryption.rule,
         mac_only_encrypted=encryption.mac_only_encrypted,
         last_modified=timestamp(last_modified),
     )
-    return sealed(with_metadata(source.spliced(splices), metadata), data_key, held, last_modified)
+    return sealed(with_metadata(source.spliced(splices), metadata.fields()), data_key, held, last_modified)
 
 
-def entries_for(recipients: tuple[str, ...], data_key: DataKey) -> tuple[AgeEntry, ...]:
-    """The data key for each of them.
-
-    Raises:
-        InvalidRecipient: one of them is no recipient.
-    """
-    return tuple(
-        AgeEntry(recipient=recipient, wrapped=data_key.wrapped(partial(wrap, recipient))) for recipient in recipients
-    )
+def _binary(content: bytes) -> Contents:
+    return {(0, ("data",)): (ValueType.STR, content)}
 
 
 def _rule(source: FileText, encryption: Encryption) -> Rule:
@@ -82,8 +89,9 @@ def _rule(source: FileText, encryption: Encryption) -> Rule:
     if kind in _COMMENT_RULES:
         message = "rules by comment are only read: parsers disagree on which key a comment belongs to"
         raise _refusal(source, message, "use encrypted_regex")
-    if not encryption.recipients:
-        raise _refusal(source, "there is nobody to encrypt to", "add an age recipient to .sops.yaml")
+    if not all(encryption.keys.groups) or not encryption.keys.groups:
+        hint = "add a recipient to .sops.yaml, to every key group of it"
+        raise _refusal(source, "there is nobody to encrypt to", hint)
     return make_rule(kind, text, mac_only_encrypted=encryption.mac_only_encrypted, file=source.file)
 
 

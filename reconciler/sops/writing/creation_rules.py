@@ -1,8 +1,7 @@
 """`.sops.yaml`: whom a new file is encrypted to, and which values of it.
 
 Searched upwards from the file, as the SOPS tool does; the first rule whose `path_regex` is found in the path (relative
-to the folder of `.sops.yaml`) is the one. Rules that ask for key services or key groups are refused with their place
-rather than half followed.
+to the folder of `.sops.yaml`) is the one. What a rule says about keys is read in `stated_keys`.
 """
 
 from collections.abc import Mapping
@@ -14,16 +13,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from reconciler.core.problems import Location
+from reconciler.sops.master_keys import KeyGroups
 from reconciler.sops.patterns import Pattern, UnsupportedPatternError
 from reconciler.sops.rules import RuleKind
-from reconciler.sops.writing.age_recipients import checked_recipient
 from reconciler.sops.writing.creation import Encryption
 from reconciler.sops.writing.disk import read_file
 from reconciler.sops.writing.errors import InvalidCreationRules, InvalidRecipient
+from reconciler.sops.writing.stated_keys import UnusableKeysError, stated_keys
 
 RULES_FILE: Final = ".sops.yaml"
 _MAXIMUM_BYTES: Final = 256 * 1024
-_OTHER_SERVICES: Final = ("pgp", "kms", "gcp_kms", "azure_keyvault", "hc_vault_transit_uri", "hckms", "key_groups")
 
 
 class _Loader(Protocol):
@@ -89,22 +88,6 @@ def read_rules(source: Path) -> tuple[Mapping[str, object], ...]:
     return tuple(_entry(rule, source, index) for index, rule in enumerate(cast("list[object]", rules)))
 
 
-def recipients_of(rule: Mapping[str, object], source: Path, index: int) -> tuple[str, ...]:
-    """The age recipients of one rule: a text with commas, or a list.
-
-    Raises:
-        InvalidCreationRules: one of them is none.
-    """
-    stated = rule.get("age")
-    names = stated.split(",") if isinstance(stated, str) else cast("list[object]", stated or [])
-    try:
-        return tuple(dict.fromkeys(checked_recipient(str(name)) for name in names if str(name).strip()))
-    except InvalidRecipient as error:
-        raise _invalid(
-            source, index, f"names somebody to encrypt to who is no recipient: {error.problem.message}"
-        ) from error
-
-
 def _entry(rule: object, source: Path, index: int) -> Mapping[str, object]:
     if not isinstance(rule, dict):
         _refuse(source, index, "is no mapping")
@@ -122,19 +105,25 @@ def _applies(rule: Mapping[str, object], relative: str, source: Path, index: int
 
 
 def _encryption(rule: Mapping[str, object], source: Path, index: int) -> Encryption:
-    if others := [name for name in _OTHER_SERVICES if rule.get(name)]:
-        _refuse(source, index, f"asks for {', '.join(others)}, which Catwalk reads and does not write")
-    recipients = recipients_of(rule, source, index)
-    if not recipients:
-        _refuse(source, index, "names no age recipient")
+    keys = _keys(rule, source, index)
     kinds = [(kind, str(rule[kind.value])) for kind in RuleKind if rule.get(kind.value)]
     if len(kinds) > 1:
         _refuse(source, index, "states more than one way to choose values")
     return Encryption(
-        recipients=recipients,
+        keys=keys,
         rule=kinds[0] if kinds else None,
         mac_only_encrypted=rule.get("mac_only_encrypted") is True,
     )
+
+
+def _keys(rule: Mapping[str, object], source: Path, index: int) -> KeyGroups:
+    try:
+        return stated_keys(rule)
+    except InvalidRecipient as error:
+        message = f"names somebody to encrypt to who is no recipient: {error.problem.message}"
+        raise _invalid(source, index, message) from error
+    except UnusableKeysError as error:
+        raise _invalid(source, index, str(error)) from error
 
 
 def _refuse(source: Path, index: int | None, message: str) -> NoReturn:

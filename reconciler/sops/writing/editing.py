@@ -1,21 +1,18 @@
-"""Changing an encrypted file in place: one value, the recipients, or the data key.
+"""Changing an encrypted file in place: one value, the recipients, or the data key; in every format of SOPS.
 
 An `Editing` is a text that has been opened and verified, and a change gives another one; `sealed` closes it. Only what
 changes is written: a new value touches its own line, `mac` and `lastmodified`. Nothing is written to disk here.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Final
 
 from reconciler.core.problems import Location
 from reconciler.core.secret import SecretValue
 from reconciler.sops.ciphertext import (
-    DATA_KEY_BYTES,
     DataKey,
     DoesNotVerifyError,
     EncryptedValue,
@@ -23,24 +20,25 @@ from reconciler.sops.ciphertext import (
     looks_encrypted,
     parse_encrypted_value,
 )
-from reconciler.sops.document import decrypt
+from reconciler.sops.document import applied_rule, decrypt_document
+from reconciler.sops.formats import Format
 from reconciler.sops.identities import Identities
 from reconciler.sops.keys import unwrap_data_key
 from reconciler.sops.leaves import Path, shown_path
-from reconciler.sops.metadata import KeyService, Metadata
+from reconciler.sops.master_keys import KeyGroups, MasterKey, key_groups
+from reconciler.sops.metadata import Metadata
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.rules import Rule, covers, key_matches
-from reconciler.sops.writing.age_recipients import wrap
-from reconciler.sops.writing.creation import entries_for
 from reconciler.sops.writing.entries import Addition, added, removed, replaced
 from reconciler.sops.writing.errors import CannotEdit
 from reconciler.sops.writing.file_text import FileText, Splice
-from reconciler.sops.writing.metadata_text import AgeEntry, with_age_entries, with_group_entries
+from reconciler.sops.writing.metadata_fields import with_keys
+from reconciler.sops.writing.metadata_text import blocks, fields_of, with_entry, with_fields
 from reconciler.sops.writing.placed import PlacedScalar, Slot, slots
 from reconciler.sops.writing.sealed import Contents, contents, metadata_of, sealed
-from reconciler.sops.writing.shares import split
+from reconciler.sops.writing.wrapping import Services, wrapped, wrapped_once
 
-_ENCRYPTED_COMMENT: Final = re.compile(r"(?<=#)ENC\[AES256_GCM,[^\]\s]*,type:comment\]")
+_ENCRYPTED_COMMENT: Final = re.compile(r"(?<=[#;])ENC\[AES256_GCM,[^\]\s]*,type:comment\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -50,11 +48,23 @@ class Editing:
     source: FileText
     data_key: DataKey
     held: Contents = field(repr=False)
+    services: Services = ()
+    """The doors to the key services that recipients other than age need."""
 
     @property
     def metadata(self) -> Metadata:
         """Of the text as it is now."""
-        return metadata_of(self.source.to_bytes(), self.source.file)
+        return metadata_of(self.source.to_bytes(), self.source.file, self.source.format)
+
+    @property
+    def keys(self) -> KeyGroups:
+        """To whom the file is encrypted now."""
+        return key_groups(self.metadata)
+
+    @property
+    def rule(self) -> Rule:
+        """Which values are encrypted."""
+        return applied_rule(self.source.format, self.metadata.rule)
 
     def with_value(self, path: tuple[str, ...], value: SecretValue) -> "Editing":
         """The same file with one string, in the first document; the key and its parents are added if need be.
@@ -62,8 +72,11 @@ class Editing:
         Raises:
             CannotEdit: the rule leaves that place in clear, the value is empty, or something else stands there.
         """
-        plaintext = value.reveal().encode("utf-8")
-        rule = self.metadata.rule
+        return self.with_content(path, value.reveal().encode("utf-8"))
+
+    def with_content(self, path: tuple[str, ...], plaintext: bytes) -> "Editing":
+        """As `with_value`, for bytes that may be no text: the content of a binary file stands at `data`."""
+        rule = self.rule
         if not covers(rule, b"", path_matches=any(key_matches(rule, key) for key in path)):
             hint = "write it under a key that the rule of the file covers"
             raise self._refusal(f"the rule of this file does not encrypt {shown_path(path)}", hint)
@@ -85,53 +98,36 @@ class Editing:
             self, source=source, held={place: held for place, held in self.held.items() if place not in gone}
         )
 
-    def with_recipient(self, recipient: str) -> "Editing":
-        """The same file for one more age recipient, with the same data key; itself if that one is there already.
+    def with_recipient(self, key: MasterKey, moment: datetime) -> "Editing":
+        """The same file for one more recipient, with the same data key; itself if that one is there already.
 
         Raises:
-            InvalidRecipient: it is none.
             CannotEdit: the file has key groups.
+            CatwalkError: its key service cannot be used.
         """
-        self._refuse_groups()
-        entries = self._age_entries()
-        if recipient in {entry.recipient for entry in entries}:
+        if len(self.metadata.groups) > 1:
+            message = "the recipients of this file are in key groups, and it is not known which group is meant"
+            raise self._refusal(message, "change the groups in .sops.yaml, and run `catwalk secrets rotate`")
+        if key.recipient in self.metadata.recipients:
             return self
-        new = AgeEntry(recipient=recipient, wrapped=self.data_key.wrapped(partial(wrap, recipient)))
-        return replace(self, source=with_age_entries(self.source, (*entries, new)))
+        entry = wrapped_once(key, self.data_key, self.services, moment)
+        return replace(self, source=with_entry(self.source, entry))
 
-    def rotated(self, recipients: tuple[str, ...]) -> "Editing":
-        """The same values under a new data key, for these age recipients and nobody else.
+    def rotated(self, keys: KeyGroups, moment: datetime) -> "Editing":
+        """The same values under a new data key, for these recipients in these groups and nobody else.
 
         Raises:
-            CannotEdit: the file has key groups or other recipients than age, or `recipients` is empty.
-            InvalidRecipient: one of them is none.
+            CannotEdit: nobody would be left, in the file or in a group of it.
+            InvalidRecipient: one of them is of a service that Catwalk does not encrypt with.
+            CatwalkError: a key service cannot be used.
         """
-        self._refuse_groups()
-        self._refuse_other_services()
-        if not recipients:
+        if not keys.groups or not all(keys.groups):
             raise self._refusal("nobody would be left who can open the file", "name another recipient first")
         new_key = DataKey.generate()
-        source = with_age_entries(self._source_under(new_key), entries_for(recipients, new_key))
-        return replace(self, source=source, data_key=new_key)
-
-    def rotated_in_groups(self) -> "Editing":
-        """The same values under a new data key, shared anew among the same key groups with the same threshold.
-
-        Raises:
-            CannotEdit: the file has no key groups, or other recipients than age.
-        """
-        self._refuse_other_services()
-        groups = [tuple(key.recipient.name for key in group) for group in self.metadata.groups]
-        if len(groups) < 2:
-            raise self._refusal("the recipients of this file are in no key groups", "")
-        raw = os.urandom(DATA_KEY_BYTES)
-        new_key = DataKey(raw)
-        shares = split(raw, shares=len(groups), threshold=self.metadata.threshold)
-        entries = [
-            tuple(AgeEntry(recipient=name, wrapped=wrap(name, share)) for name in names)
-            for names, share in zip(groups, shares, strict=True)
-        ]
-        return replace(self, source=with_group_entries(self._source_under(new_key), entries), data_key=new_key)
+        entries = wrapped(keys, new_key, self.services, moment)
+        source = self._source_under(new_key)
+        fields = with_keys(fields_of(next(blocks(source))), entries, keys.needed)
+        return replace(self, source=with_fields(source, fields), data_key=new_key)
 
     def sealed(self, last_modified: datetime) -> bytes:
         """The closed file: new MAC and time, read back and compared.
@@ -143,7 +139,7 @@ class Editing:
 
     def slots(self) -> Iterator[Slot]:
         """Every value with its place in the text."""
-        return slots(self.source.documents(), self.metadata.rule)
+        return slots(self.source.documents(), self.rule)
 
     def opened_value(self, slot: Slot) -> tuple[ValueType, bytes] | None:
         """Type and plaintext of a ciphertext in its place; `None` where it is none."""
@@ -160,14 +156,6 @@ class Editing:
         if not isinstance(slot.node, PlacedScalar) or slot.node.anchored:
             raise self._refusal(f"{shown_path(path)} is an anchor or alias", "write the value out first")
         return [replaced(slot.node, encrypted)]
-
-    def _age_entries(self) -> tuple[AgeEntry, ...]:
-        keys = (key for group in self.metadata.groups for key in group)
-        return tuple(
-            AgeEntry(recipient=key.recipient.name, wrapped=key.wrapped)
-            for key in keys
-            if key.recipient.service is KeyService.AGE
-        )
 
     def _source_under(self, new_key: DataKey) -> FileText:
         return self.source.spliced([*self._resealed(new_key), *self._resealed_comments(new_key)])
@@ -204,30 +192,22 @@ class Editing:
         opened = self._opened(text.encode("utf-8"), additional_data)
         return None if opened is None else (additional_data, opened[1])
 
-    def _refuse_groups(self) -> None:
-        if len(self.metadata.groups) > 1:
-            message = "the recipients of this file are in key groups, and it is not known which group is meant"
-            raise self._refusal(message, "change .sops.yaml and use `sops updatekeys` for it")
-
-    def _refuse_other_services(self) -> None:
-        if any(each.service is not KeyService.AGE for each in self.metadata.recipients):
-            raise self._refusal("not all recipients of this file are age recipients", "use `sops rotate` for it")
-
     def _refusal(self, message: str, hint: str) -> CannotEdit:
         return CannotEdit("sops-cannot-edit", message, hint=hint, location=Location(file=self.source.file))
 
 
-def open_to_edit(content: bytes, identities: Identities, *, file: str) -> Editing:
-    """Opens a SOPS file in YAML or JSON for changes; everything in it is verified first.
+def open_to_edit(content: bytes, identities: Identities, *, file: str, stated: Format | None = None) -> Editing:
+    """Opens a SOPS file for changes, in the format that is stated or else in that of its name or content.
+
+    Everything in it is verified first.
 
     Raises:
-        UnsupportedSops: another format.
-        CatwalkError: whatever `decrypt` raises.
+        CatwalkError: whatever `decrypt_document` raises.
     """
-    source = FileText.read(content, file)
-    leaves = decrypt(content, identities, file=file).leaves()
-    data_key = unwrap_data_key(metadata_of(content, file), identities, file)
-    return Editing(source=source, data_key=data_key, held=contents(leaves))
+    opened = decrypt_document(content, format=stated, identities=identities, file=file)
+    source = FileText.read(content, file, opened.format)
+    data_key = unwrap_data_key(metadata_of(content, file, opened.format), identities, file)
+    return Editing(source=source, data_key=data_key, held=contents(opened.leaves()), services=identities.services)
 
 
 def _paths_of_parents(found: Iterator[Slot]) -> list[str]:

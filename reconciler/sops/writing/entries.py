@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reconciler.sops.formats import Format
 from reconciler.sops.leaves import shown_path
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.scalars import UnreadableScalarError, resolve
 from reconciler.sops.writing.errors import CannotEdit
-from reconciler.sops.writing.file_text import FileFormat, FileText, Splice
+from reconciler.sops.writing.file_text import FileText, Splice
+from reconciler.sops.writing.flat_text import FLAT, flat_addition, flat_removal
 from reconciler.sops.writing.placed import (
     METADATA_KEY,
     PlacedDocument,
@@ -39,6 +41,8 @@ class Addition:
 
 def written_value(encrypted: str, node: PlacedScalar | None, *, in_flow: bool) -> str:
     """An encrypted value as it stands in the text: quoted where the old one was, or where commas would end it."""
+    if node is not None and node.style is Style.BARE:
+        return encrypted
     if node is not None and node.style is Style.SINGLE:
         return f"'{encrypted}'"
     if in_flow or (node is not None and node.style is Style.DOUBLE):
@@ -51,7 +55,7 @@ def replaced(node: PlacedScalar, encrypted: str) -> Splice:
     text = written_value(encrypted, node, in_flow=node.in_flow)
     if node.style is Style.BLOCK:
         text += "\n"
-    elif node.start == node.end:
+    elif node.start == node.end and node.style is not Style.BARE:
         text = f" {text}"
     return Splice(start=node.start, end=node.end, text=text)
 
@@ -62,6 +66,8 @@ def added(source: FileText, document: PlacedDocument, addition: Addition) -> lis
     Raises:
         CannotEdit: something that is no mapping stands on the path.
     """
+    if source.format in FLAT:
+        return [flat_addition(source, document, addition.path, addition.value)]
     node: PlacedNode = document.root
     holder: PlacedEntry | None = None
     in_flow = False
@@ -94,6 +100,8 @@ def removed(source: FileText, document: PlacedDocument, path: tuple[str, ...]) -
     entry = node.find(path[-1]) if isinstance(node, PlacedMapping) else None
     if not isinstance(node, PlacedMapping) or entry is None:
         raise _cannot(source, node, path)
+    if source.format in FLAT:
+        return flat_removal(source, entry)
     return _taken_out(source, node, node.entries.index(entry))
 
 
@@ -101,12 +109,12 @@ def lines_behind(source: FileText, mapping: PlacedMapping, lines: Sequence[str])
     """The change that appends lines, without indentation, to a block mapping that has entries."""
     entries = [entry for entry in mapping.entries if entry.key != METADATA_KEY] or list(mapping.entries)
     margin = " " * source.column(mapping.entries[0].start)
-    return _inserted(source, entries[-1].value.end, [margin + line for line in lines])
+    return _inserted(source, entries[-1].value.end, [margin + line if line else "" for line in lines])
 
 
 def written_key(source: FileText, key: str) -> str:
     """A key, quoted where it would be read as something else than text."""
-    if source.format is FileFormat.YAML and _PLAIN_KEY.fullmatch(key):
+    if source.format is Format.YAML and _PLAIN_KEY.fullmatch(key):
         try:
             if resolve(key, quoted=False, tag=None)[0] is ValueType.STR:
                 return key

@@ -1,29 +1,27 @@
 """The text of one file with its format, line endings and byte order mark, and how changes are spliced into it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from pathlib import PurePosixPath
 from typing import Final
 
 from reconciler.core.problems import Location
-from reconciler.sops.errors import UnsupportedSops
-from reconciler.sops.files import read_documents
+from reconciler.sops.files import read_file
+from reconciler.sops.formats import Format
 from reconciler.sops.writing.placed import PlacedDocument
+from reconciler.sops.writing.placed_flat import place_dotenv, place_ini
 from reconciler.sops.writing.placed_json import place_json
 from reconciler.sops.writing.placed_yaml import place_yaml
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-class FileFormat(StrEnum):
-    """The formats that Catwalk writes."""
-
-    YAML = "yaml"
-    JSON = "json"
-
-
-_FORMATS: Final = {".yaml": FileFormat.YAML, ".yml": FileFormat.YAML, ".json": FileFormat.JSON}
+_PLACERS: Final[Mapping[Format, Callable[[str], tuple[PlacedDocument, ...]]]] = {
+    Format.YAML: place_yaml,
+    Format.JSON: place_json,
+    Format.BINARY: place_json,
+    Format.DOTENV: place_dotenv,
+    Format.INI: place_ini,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +38,21 @@ class FileText:
     """A file that its reader accepts."""
 
     file: str
-    format: FileFormat
+    format: Format
     text: str = field(repr=False)
     has_byte_order_mark: bool = False
 
     @classmethod
-    def read(cls, content: bytes, file: str) -> "FileText":
-        """The text of `content`; `file` decides the format and stands in errors.
+    def read(cls, content: bytes, file: str, stated: Format | None = None) -> "FileText":
+        """The text of `content` in the format that is stated, or else in that of the name `file` or of the content.
 
         Raises:
-            UnsupportedSops: a format that Catwalk does not write.
             MergeDamage: git conflict markers.
             MalformedSops: not UTF-8, not in its format, or beyond a limit.
         """
-        written = _FORMATS.get(PurePosixPath(file).suffix.lower())
-        if written is None:
-            hint = "Catwalk writes YAML (.yaml, .yml) and JSON (.json); use `sops` for other formats"
-            message = "Catwalk does not write SOPS files in this format"
-            raise UnsupportedSops("sops-unsupported-format", message, hint=hint, location=Location(file=file))
-        read_documents(content, file)
-        text = content.decode("utf-8")
-        bare = text.removeprefix(_BYTE_ORDER_MARK)
-        return cls(file=file, format=written, text=bare, has_byte_order_mark=bare != text)
+        parsed = read_file(content, file, stated)
+        marked = content.decode("utf-8").startswith(_BYTE_ORDER_MARK)
+        return cls(file=file, format=parsed.format, text=parsed.text, has_byte_order_mark=marked)
 
     @property
     def newline(self) -> str:
@@ -75,7 +66,7 @@ class FileText:
 
     def documents(self) -> tuple[PlacedDocument, ...]:
         """Where everything stands."""
-        return place_yaml(self.text) if self.format is FileFormat.YAML else place_json(self.text)
+        return _PLACERS[self.format](self.text)
 
     def spliced(self, splices: Iterable[Splice]) -> "FileText":
         """The text with changes that do not overlap; their line breaks become those of the file."""

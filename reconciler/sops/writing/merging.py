@@ -17,7 +17,8 @@ from reconciler.sops.ciphertext import looks_encrypted
 from reconciler.sops.document import decrypt
 from reconciler.sops.identities import Identities
 from reconciler.sops.leaves import Path, shown_path
-from reconciler.sops.metadata import KeyService
+from reconciler.sops.master_keys import MasterKey, one_group
+from reconciler.sops.metadata import Recipient
 from reconciler.sops.nodes import ValueType
 from reconciler.sops.writing.editing import Editing, open_to_edit
 from reconciler.sops.writing.entries import Addition, added, removed
@@ -56,12 +57,12 @@ def merge(versions: Versions, identities: Identities, *, file: str, last_modifie
     """The three versions as one.
 
     Raises:
-        CatwalkError: a version does not open, or is no YAML or JSON; nothing can be merged then.
+        CatwalkError: a version does not open, or is in another format than ours; nothing can be merged then.
     """
     ours = open_to_edit(versions.ours, identities, file=file)
     theirs = open_to_edit(versions.theirs, identities, file=file)
     base = open_to_edit(versions.base, identities, file=file) if versions.base.strip() else None
-    attempt = _Merge(base=base, ours=ours, theirs=theirs)
+    attempt = _Merge(base=base, ours=ours, theirs=theirs, moment=last_modified)
     if conflicts := tuple(attempt.conflicts()):
         return conflicting(versions, conflicts)
     merged = attempt.merged()
@@ -86,7 +87,8 @@ def conflicting(versions: Versions, conflicts: tuple[str, ...]) -> Merged:
 class _Merge:
     """One merge; the tokens that stand for values are its own."""
 
-    def __init__(self, *, base: Editing | None, ours: Editing, theirs: Editing) -> None:
+    def __init__(self, *, base: Editing | None, ours: Editing, theirs: Editing, moment: datetime) -> None:
+        self._moment = moment
         self._base, self._ours, self._theirs = base, ours, theirs
         self._base_values = _encrypted(base) if base else _NOTHING
         self._our_values, self._their_values = _encrypted(ours), _encrypted(theirs)
@@ -120,14 +122,14 @@ class _Merge:
 
     def with_recipients(self, merged: Editing) -> Editing:
         """Who was let in by one side is let in; who was shut out by one side is shut out, with a new data key."""
-        ours, theirs = _names(self._ours), _names(self._theirs)
-        base = _names(self._base) if self._base else ()
-        gone = {name for name in base if name not in ours or name not in theirs}
-        wanted = tuple(name for name in dict.fromkeys((*ours, *theirs)) if name not in gone)
-        if gone & set(ours):
-            return merged.rotated(wanted)
-        for name in wanted:
-            merged = merged if name in ours else merged.with_recipient(name)
+        ours, theirs = _recipients(self._ours), _recipients(self._theirs)
+        base: Mapping[Recipient, MasterKey] = _recipients(self._base) if self._base else {}
+        gone = {each for each in base if each not in ours or each not in theirs}
+        wanted = {each: key for each, key in {**ours, **theirs}.items() if each not in gone}
+        if gone & ours.keys():
+            return merged.rotated(one_group(tuple(wanted.values())), self._moment)
+        for each, key in wanted.items():
+            merged = merged if each in ours else merged.with_recipient(key, self._moment)
         return merged
 
     def _states(self, place: Place) -> tuple[Value | None, Value | None, Value | None]:
@@ -210,8 +212,8 @@ class _Merge:
 
     def _checked(self, source: FileText) -> Editing | None:
         """The file if it holds exactly the values that the merge of the values gives."""
-        leaves = unsealed_leaves(source.to_bytes(), self._ours.data_key, source.file)
-        merged = Editing(source=source, data_key=self._ours.data_key, held=contents(leaves))
+        leaves = unsealed_leaves(source, self._ours.data_key)
+        merged = replace(self._ours, source=source, held=contents(leaves))
         places = {**self._our_values, **self._their_values}
         wanted = {place: value for place in places if (value := self._result(place)) is not None}
         return merged if _encrypted(merged) == wanted else None
@@ -231,17 +233,17 @@ def _encrypted(edited: Editing) -> Mapping[Place, Value]:
     }
 
 
-def _names(edited: Editing) -> tuple[str, ...]:
-    return tuple(each.name for each in edited.metadata.recipients if each.service is KeyService.AGE)
+def _recipients(edited: Editing) -> Mapping[Recipient, MasterKey]:
+    return {key.recipient: key for key in edited.keys.keys}
 
 
 def _terms(edited: Editing) -> tuple[object, ...]:
     """What both sides must agree on."""
     metadata = edited.metadata
-    others = [each for each in metadata.recipients if each.service is not KeyService.AGE]
+    groups = edited.keys.groups if len(metadata.groups) > 1 else ()
     rule = next(iter(blocks(edited.source)))
     written = tuple(_text(rule, name) for name in _RULE_FIELDS)
-    return (written, metadata.mac_only_encrypted, metadata.threshold, len(metadata.groups), others)
+    return (written, metadata.mac_only_encrypted, metadata.threshold, groups)
 
 
 _RULE_FIELDS: Final = (

@@ -21,6 +21,8 @@ class Style(StrEnum):
     PLAIN = "plain"
     SINGLE = "single-quoted"
     DOUBLE = "double-quoted"
+    BARE = "bare"
+    """As in dotenv and INI, where nothing has to be quoted that is written here."""
     BLOCK = "block"
     """A literal or folded block, of YAML only."""
 

@@ -1,40 +1,71 @@
 """Adding and removing a recipient in `.sops.yaml`, with everything else there left as it is written."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Final
 
+from reconciler.sops.master_keys import MasterKey
+from reconciler.sops.metadata import KeyService
+from reconciler.sops.writing.entries import lines_behind
 from reconciler.sops.writing.errors import CannotEdit
 from reconciler.sops.writing.file_text import FileText, Splice
 from reconciler.sops.writing.placed import PlacedMapping, PlacedNode, PlacedScalar, PlacedSequence, Style
+from reconciler.sops.writing.recipients import written_name
 from reconciler.sops.writing.yaml_text import double_quoted
 
-_Change = Callable[[tuple[str, ...]], tuple[str, ...]]
+_Joined = Callable[[tuple[str, ...]], tuple[str, ...]]
+_Change = Callable[[tuple[str, ...], str], tuple[str, ...]]
+_FIELDS: Final[Mapping[KeyService, str]] = {
+    KeyService.AGE: "age",
+    KeyService.PGP: "pgp",
+    KeyService.AWS_KMS: "kms",
+    KeyService.GCP_KMS: "gcp_kms",
+    KeyService.VAULT: "hc_vault_transit_uri",
+}
 
 
-def with_rule_recipient(content: bytes, recipient: str, *, rules: Collection[int], file: str) -> bytes:
-    """The file with one more age recipient in the rules of these numbers, from 0.
+def with_rule_recipient(content: bytes, key: MasterKey, *, rules: Collection[int], file: str) -> bytes:
+    """The file with one more recipient in the rules of these numbers, from 0.
 
     Raises:
-        CannotEdit: the recipients of a rule are written in a form that is not known here.
+        CannotEdit: the recipients of a rule are written in a form that is not known here, or are in key groups.
         CatwalkError: the file cannot be read.
     """
-    return _changed(content, file, rules, lambda names: names if recipient in names else (*names, recipient))
+    return _changed(content, key, rules, file, lambda names, name: names if name in names else (*names, name))
 
 
-def without_rule_recipient(content: bytes, recipient: str, *, rules: Collection[int], file: str) -> bytes:
-    """The file without an age recipient in these rules; raises as `with_rule_recipient`."""
-    return _changed(content, file, rules, lambda names: tuple(name for name in names if name != recipient))
+def without_rule_recipient(content: bytes, key: MasterKey, *, rules: Collection[int], file: str) -> bytes:
+    """The file without a recipient in these rules; raises as `with_rule_recipient`."""
+    return _changed(content, key, rules, file, lambda names, name: tuple(each for each in names if each != name))
 
 
-def _changed(content: bytes, file: str, rules: Collection[int], change: _Change) -> bytes:
+def _changed(content: bytes, key: MasterKey, rules: Collection[int], file: str, change: _Change) -> bytes:
     source = FileText.read(content, file)
+    name = written_name(key)
     splices: list[Splice] = []
     for index, rule in _rules(source):
-        entry = rule.find("age") if index in rules else None
-        if entry is not None:
-            splices += _splices(source, entry.value, change)
+        if index in rules:
+            splices += _rule_splices(source, rule, _FIELDS[key.service], lambda names: change(names, name))
     changed = source.spliced(splices)
     FileText.read(changed.to_bytes(), file)
     return changed.to_bytes()
+
+
+def _rule_splices(source: FileText, rule: PlacedMapping, field: str, change: _Joined) -> list[Splice]:
+    if rule.find("key_groups") is not None:
+        message = "this rule has key groups, and it is not known which group is meant"
+        hint = "change the groups by hand, and run `catwalk secrets rotate`"
+        raise CannotEdit("sops-cannot-edit", message, hint=hint, location=source.location(rule.start))
+    entry = rule.find(field)
+    if entry is not None:
+        return _splices(source, entry.value, change)
+    added = change(())
+    if not added:
+        return []
+    if rule.in_flow:
+        message = "this rule is written on one line"
+        hint = f"add {field}: {added[0]} to it by hand"
+        raise CannotEdit("sops-cannot-edit", message, hint=hint, location=source.location(rule.start))
+    return [lines_behind(source, rule, [f"{field}: {double_quoted(added[0])}"])]
 
 
 def _rules(source: FileText) -> Iterator[tuple[int, PlacedMapping]]:
@@ -47,13 +78,13 @@ def _rules(source: FileText) -> Iterator[tuple[int, PlacedMapping]]:
             yield index, item
 
 
-def _splices(source: FileText, node: PlacedNode, change: _Change) -> list[Splice]:
+def _splices(source: FileText, node: PlacedNode, change: _Joined) -> list[Splice]:
     if isinstance(node, PlacedScalar):
         names = tuple(name.strip() for name in node.content.decode("utf-8").split(",") if name.strip())
         wanted = change(names)
         return [] if wanted == names else [Splice(start=node.start, end=node.end, text=_text(source, node, wanted))]
     if not isinstance(node, PlacedSequence) or not all(isinstance(item, PlacedScalar) for item in node.items):
-        message = "the age recipients of a rule are neither a text nor a list of texts"
+        message = "the recipients of a rule are neither a text nor a list of texts"
         place = source.location(node.start)
         raise CannotEdit("sops-cannot-edit", message, hint="change the rule by hand", location=place)
     items = [(item, item.content.decode("utf-8").strip()) for item in node.items if isinstance(item, PlacedScalar)]

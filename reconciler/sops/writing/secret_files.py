@@ -27,5 +27,5 @@ def new_secret_file(
         message = "the secret is empty, and SOPS does not protect empty values"
         raise CannotEdit("sops-cannot-edit", message, hint="give it a value", location=Location(file=file))
     plain = f"value: {double_quoted(value.reveal())}\nfor: {double_quoted(place)}\n"
-    whole = Encryption(recipients=encryption.recipients)
+    whole = Encryption(keys=encryption.keys, services=encryption.services)
     return encrypt(plain.encode("utf-8"), whole, file=file, last_modified=last_modified)
