@@ -11,12 +11,13 @@ from gateway.adapter.listener import bound_socket
 from gateway.adapter.log import AdapterLog, Mask, logging_to_stdout
 from gateway.adapter.machine import Machine
 from gateway.adapter.options import Options, parse_options
+from gateway.adapter.placed_files import contents_to_mask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one machine; returns its exit code."""
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    log = AdapterLog(Mask(os.environ))
+    log = AdapterLog(Mask(contents_to_mask(os.environ)))
     with logging_to_stdout():
         try:
             listener = bind(options)

@@ -3,12 +3,18 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import anyio
+
 from gateway.adapter.child import Launch
-from gateway.adapter.install import install_package
+from gateway.adapter.install import Program, install_package, install_project
+from gateway.adapter.install.project import ProjectOrder
 from gateway.adapter.log import AdapterLog
 from gateway.adapter.options import Options
+from gateway.adapter.placed_files import SECRET_PREFIX, in_machine, place_files
+from gateway.adapter.projects import ArchiveProject, Project
 
 _OWN_INTERPRETER = frozenset({"PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 """Variables that describe the adapter's own Python: a server with another one would import the wrong modules."""
@@ -22,24 +28,43 @@ async def prepare_launch(options: Options, log: AdapterLog) -> Launch:
     """Install the package where one is named; return what to run. Raises AdapterFailure."""
     if options.workdir is not None:
         options.workdir.mkdir(parents=True, exist_ok=True)
-    if options.package is None:
-        return _launch(options, options.command, ())
-    program = await install_package(options, options.package, log)
-    return _launch(options, (*program.command, *options.arguments), program.path)
+    placement = await anyio.to_thread.run_sync(place_files, options.files, options.workdir)
+    program = await _program(options, log)
+    launch = _launch(options, (*program.command, *options.arguments), program)
+    told = {key: placement(value) for key, value in launch.environment.items()}
+    return replace(launch, command=[placement(word) for word in launch.command], environment=told)
 
 
-def _launch(options: Options, command: Sequence[str], path: Sequence[Path]) -> Launch:
+async def _program(options: Options, log: AdapterLog) -> Program:
+    if options.project is not None:
+        return await install_project(options, _order(options, options.project), log)
+    if options.package is not None:
+        return await install_package(options, options.package, log)
+    return Program(command=options.command, path=())
+
+
+def _order(options: Options, project: Project) -> ProjectOrder:
+    if isinstance(project, ArchiveProject):
+        here, _ = in_machine(str(project.path), options.workdir)
+        project = ArchiveProject(path=here)
+    home = options.workdir or Path.home()
+    return ProjectOrder(project=project, runtime=options.runtime, directory=options.directory, home=home.absolute())
+
+
+def _launch(options: Options, command: Sequence[str], program: Program) -> Launch:
     environment = {key: value for key, value in os.environ.items() if _is_for_the_server(key)}
-    environment["PATH"] = os.pathsep.join([*map(str, path), environment.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join([*map(str, program.path), environment.get("PATH", os.defpath)])
     if options.workdir is not None:
         environment["HOME"] = str(options.workdir)
     return Launch(
         command=command,
         environment=environment,
-        workdir=options.workdir,
+        workdir=program.folder or options.workdir,
         max_message_bytes=options.max_message_bytes,
     )
 
 
 def _is_for_the_server(name: str) -> bool:
-    return name not in _OWN_INTERPRETER and _INSTALLER_CREDENTIAL.fullmatch(name) is None
+    if name in _OWN_INTERPRETER or name.startswith(SECRET_PREFIX):
+        return False
+    return _INSTALLER_CREDENTIAL.fullmatch(name) is None

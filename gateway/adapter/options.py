@@ -4,15 +4,19 @@ import argparse
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import TypedDict
 
 from gateway.adapter.child import DEFAULT_MESSAGE_BYTES
 from gateway.adapter.package import BadPackage, PackageRef, parse_package
+from gateway.adapter.placed_files import FileOrder
+from gateway.adapter.projects import BadProject, Project, is_project, parse_project
 
 LATEST = "latest"
 PUBLISHED = "published"
+_PROGRAMS = "-- npm:NAME@VERSION, -- pypi:NAME@VERSION, -- git:ADDRESS@COMMIT"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?")
 
 
@@ -37,7 +41,8 @@ class Transport(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What one adapter is told. Exactly one of `package` and `command` is set; `arguments` follow the package.
+    """What one adapter is told. Exactly one of `package`, `project` and `command` is set; `arguments` follow the first
+    two.
 
     `program` is what runs in the package's environment in place of one of its executables, empty for an executable.
     """
@@ -63,9 +68,23 @@ class Options:
     max_calls: int
     max_calls_per_principal: int
     max_message_bytes: int
+    max_call_s: float
     session_idle_s: float
     allowed_origins: frozenset[str]
     linger_s: float
+    project: Project | None = None
+    """In place of a package; what follows it is as with a package."""
+    runtime: str | None = None
+    directory: str = ""
+    files: tuple[FileOrder, ...] = ()
+
+
+class _ProjectFields(TypedDict):
+    project: Project
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    runtime: str | None
+    directory: str
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -74,16 +93,28 @@ def parse_options(arguments: Sequence[str]) -> Options:
     own, trailing = _split(arguments)
     parsed = parser.parse_args(own)
     if not trailing:
-        parser.error("nothing to run: give -- npm:NAME@VERSION, -- pypi:NAME@VERSION, or --exec -- COMMAND")
+        parser.error(f"nothing to run: give {_PROGRAMS}, or --exec -- COMMAND")
     if parsed.program and (parsed.local or parsed.entrypoint):
         parser.error("--command replaces an executable of a package: it goes neither with --exec nor with --entrypoint")
     if parsed.local:
         return _options(parsed, package=None, command=trailing)
     try:
+        if is_project(trailing[0]):
+            return replace(_options(parsed, package=None, command=trailing), **_project(parsed, trailing))
         package = parse_package(trailing[0])
-    except BadPackage as error:
+    except (BadPackage, BadProject) as error:
         parser.error(str(error))
     return _options(parsed, package=package, command=trailing)
+
+
+def _project(parsed: argparse.Namespace, trailing: tuple[str, ...]) -> "_ProjectFields":
+    return _ProjectFields(
+        project=parse_project(trailing[0]),
+        command=(),
+        arguments=trailing[1:],
+        runtime=parsed.runtime,
+        directory=parsed.directory,
+    )
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -116,10 +147,16 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         max_calls=parsed.max_calls,
         max_calls_per_principal=parsed.max_calls_per_principal,
         max_message_bytes=parsed.max_message_bytes,
+        max_call_s=parsed.max_call_seconds,
         session_idle_s=parsed.session_idle,
         allowed_origins=frozenset(parsed.allow_origin),
         linger_s=parsed.linger,
+        files=tuple(_file(*words) for words in parsed.files),
     )
+
+
+def _file(target: str, mode: str, staged: str) -> FileOrder:
+    return FileOrder(target=target, mode=int(mode, 8), staged=staged)
 
 
 def _resolve_date(text: str) -> str:
@@ -155,6 +192,21 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="run this in the package's environment instead of an executable of it; once for each word",
     )
+    add(
+        "--runtime",
+        choices=["node", "python"],
+        help="what a project is written for; its files say it if not given",
+    )
+    add("--directory", default="", help="the folder of a project inside its repository")
+    add(
+        "--file",
+        dest="files",
+        metavar=("PATH", "MODE", "STAGED"),
+        nargs=3,
+        action="append",
+        default=[],
+        help="a file that waits at STAGED in the machine and belongs at PATH, with an octal MODE; once for each file",
+    )
     add("--exec", dest="local", action="store_true", help="run a local command instead of a package")
     add("--transport", choices=[each.value for each in Transport], default="stdio", help="how the server speaks")
     add("--server-port", type=int, default=0, help="port of a server that speaks HTTP; 0: a free one, told it in PORT")
@@ -167,6 +219,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-calls", type=int, default=4_096, help="requests at once, open listen streams included")
     add("--max-calls-per-principal", type=int, default=512, help="the same for one principal")
     add("--max-message-bytes", type=int, default=DEFAULT_MESSAGE_BYTES, help="size of one message, in both directions")
+    add(
+        "--max-call-seconds", type=float, default=3_600.0, help="how long one call may take, whatever progress it makes"
+    )
     add("--session-idle", type=float, default=1_800.0, help="seconds without a sign of life that end a session")
     add(
         "--allow-origin", action="append", default=[], help="a browser origin that may call, e.g. http://127.0.0.1:6274"

@@ -11,10 +11,12 @@ from gateway.adapter.install.context import InstallContext
 from gateway.adapter.install.environment import Installed, newest_finished
 from gateway.adapter.install.executables import choose_executable
 from gateway.adapter.install.npm import install_npm
+from gateway.adapter.install.project import ProjectOrder, build_project
 from gateway.adapter.install.pypi import install_pypi
 from gateway.adapter.log import AdapterLog
 from gateway.adapter.options import Options
 from gateway.adapter.package import PackageRef, Registry
+from gateway.adapter.projects import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,31 +25,49 @@ class Program:
 
     command: tuple[str, ...]
     path: Sequence[Path]
+    folder: Path | None = None
+    """Where a command of a project runs; None for what runs anywhere."""
 
 
 async def install_package(options: Options, package: PackageRef, log: AdapterLog) -> Program:
     """Make a package ready to run, from the cache where it is there. Raises AdapterFailure."""
-    context = InstallContext(
-        cache=options.cache_dir.absolute(),
-        resolve_as_of=options.resolve_as_of,
-        log=log,
-        needs_executable=not options.program,
-    )
-    installed = await _installed(context, package)
+    installed = await _installed(_context(options, log), package)
     command = _command(options, package, installed)
     name = f"{package.registry.value}:{package.name}@{installed.version}"
     log.event("installed", package=name, executable=Path(command[0]).name)
     return Program(command=command, path=[Path(each) for each in installed.path])
 
 
-def _command(options: Options, package: PackageRef, installed: Installed) -> tuple[str, ...]:
-    """An executable of the package, or the command that was given in its place."""
+async def install_project(options: Options, order: ProjectOrder, log: AdapterLog) -> Program:
+    """Make a project ready to run, from the cache where it is there. Raises AdapterFailure."""
+    built = await build_project(_context(options, log), order)
+    command = _command(options, order.project, built.installed, built.folder)
+    log.event("installed", project=str(order.project), executable=Path(command[0]).name)
+    folder = built.folder if options.program else None
+    return Program(command=command, path=[Path(each) for each in built.installed.path], folder=folder)
+
+
+def _context(options: Options, log: AdapterLog) -> InstallContext:
+    return InstallContext(
+        cache=options.cache_dir.absolute(),
+        resolve_as_of=options.resolve_as_of,
+        log=log,
+        needs_executable=not options.program,
+    )
+
+
+def _command(
+    options: Options, source: PackageRef | Project, installed: Installed, folder: Path | None = None
+) -> tuple[str, ...]:
+    """An executable of the package or project, or the command that was given in its place."""
     if not options.program:
-        return (installed.executables[choose_executable(package, installed.targets, options.entrypoint)],)
+        return (installed.executables[choose_executable(source, installed.targets, options.entrypoint)],)
     name, *words = options.program
+    if folder is not None and "/" in name:
+        name = str(folder / name)
     found = shutil.which(name, path=os.pathsep.join([*installed.path, os.environ.get("PATH", os.defpath)]))
     if found is None:
-        raise AdapterFailure(Cause.NO_EXECUTABLE, f"neither {package} nor the machine has a program {name!r}")
+        raise AdapterFailure(Cause.NO_EXECUTABLE, f"neither {source} nor the machine has a program {name!r}")
     return (found, *words)
 
 

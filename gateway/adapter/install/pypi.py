@@ -99,11 +99,12 @@ def console_scripts(folder: Path, name: str) -> dict[str, str]:
     normal = re.sub(r"[-_.]+", "_", name).lower()
     for info in folder.glob("lib/python*/site-packages/*.dist-info"):
         if re.sub(r"[-_.]+", "_", info.name.partition("-")[0]).lower() == normal:
-            return _entry_points(info / "entry_points.txt")
+            return entry_points(info / "entry_points.txt")
     return {}
 
 
-def _entry_points(file: Path) -> dict[str, str]:
+def entry_points(file: Path) -> dict[str, str]:
+    """The console scripts that an `entry_points.txt` names (name -> module:function); none where it does not exist."""
     parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # Names of scripts keep their case.
     if file.exists():
