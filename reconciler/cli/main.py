@@ -25,6 +25,7 @@ SUBCOMMANDS: Final[Mapping[str, str]] = {
     "add": "Add a server from the MCP registry, a package or a server.json to a manifest.",
     "apply": "Make the fleet what the newest commit asks for, once.",
     "engine": "Serve the embedded Machines API alone.",
+    "init": "Make a new fleet: manifest, key, editor settings, check of pull requests.",
     "logs": "Show what a server wrote.",
     "plan": "Show what would change, and change nothing.",
     "search": "Look for servers in the MCP registry.",

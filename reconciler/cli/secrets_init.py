@@ -55,6 +55,18 @@ class _Key:
     file: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetUp:
+    """What was there and what was made."""
+
+    recipient: str
+    key_file: Path | None
+    """Of the key that was made; none where one was configured."""
+    rules: Path | None
+    """The rules that were there before."""
+    created: tuple[str, ...]
+
+
 @click.command("init", short_help="Make a key and the rules.")
 @DIRECTORY
 @click.option(
@@ -71,6 +83,16 @@ def init_command(*, directory: Path, key_file: Path | None, as_json: bool) -> No
     """
     if not directory.is_dir():
         raise EnvironmentFault("no-such-directory", f"{directory} is no directory", hint="create it first")
+    _show(set_up(directory, key_file), as_json=as_json)
+
+
+def set_up(directory: Path, key_file: Path | None = None) -> SetUp:
+    """A key, unless one is configured, and rules, unless there are some.
+
+    Raises:
+        SourceError: the key would lie in a repository.
+        EnvironmentFault: a file is there already, or cannot be written.
+    """
     key = _configured(directory, os.environ) or _made(directory, key_file, os.environ)
     rules = find_rules_file(directory / MANIFEST_NAME)
     created = [] if key.file is None else [str(key.file), *_remembered(directory, key.file)]
@@ -78,7 +100,7 @@ def init_command(*, directory: Path, key_file: Path | None, as_json: bool) -> No
         target = directory / RULES_FILE
         replace_file(target, _RULES.format(recipient=key.recipient).encode(), lambda _: None, before=None)
         created.append(str(target))
-    _show(key, created, rules, as_json=as_json)
+    return SetUp(recipient=key.recipient, key_file=key.file, rules=rules, created=tuple(created))
 
 
 def _configured(directory: Path, environment: Mapping[str, str]) -> _Key | None:
@@ -154,24 +176,24 @@ def _now() -> str:
     return timestamp(moment)
 
 
-def _show(key: _Key, created: list[str], rules: Path | None, *, as_json: bool) -> None:
+def _show(done: SetUp, *, as_json: bool) -> None:
     if as_json:
         record = {
-            "recipient": key.recipient,
-            "key_file": None if key.file is None else str(key.file),
-            "rules": str(rules) if rules else None,
-            "created": created,
+            "recipient": done.recipient,
+            "key_file": None if done.key_file is None else str(done.key_file),
+            "rules": str(done.rules) if done.rules else None,
+            "created": list(done.created),
         }
         click.echo(json.dumps(record, indent=2))
         return
-    for file in created:
+    for file in done.created:
         click.echo(f"Wrote {file}")
-    click.echo(f"Your recipient (public): {key.recipient}")
-    if key.file is not None:
-        click.echo(f"Back up {key.file} where only you can read it: without a key nobody can open the secrets.")
-    if rules is not None:
-        click.echo(f"{rules} is there already; somebody who can open the secrets lets you in with:")
-        click.echo(f"  catwalk secrets recipients add {key.recipient}")
+    click.echo(f"Your recipient (public): {done.recipient}")
+    if done.key_file is not None:
+        click.echo(f"Back up {done.key_file} where only you can read it: without a key nobody can open the secrets.")
+    if done.rules is not None:
+        click.echo(f"{done.rules} is there already; somebody who can open the secrets lets you in with:")
+        click.echo(f"  catwalk secrets recipients add {done.recipient}")
         return
     click.echo("Next: catwalk secrets set SERVER NAME")
     click.echo("To check before every commit, add to .pre-commit-config.yaml under repos:")
