@@ -4,6 +4,7 @@ A `CATWALK_` variable that the contract does not know is refused, because a sett
 ignored costs an evening. Credentials are held as `SecretValue` and never printed.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -29,6 +30,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "CATWALK_GITHUB_APP_KEY",
         "CATWALK_GIT_TOKEN",
         "CATWALK_MCP_REGISTRY_URL",
+        "CATWALK_OUTBOUND_NETWORKS",
         "CATWALK_PUBLIC_URL",
         "CATWALK_REPO_URL",
         "CATWALK_RUNNER_IMAGE",
@@ -79,6 +81,9 @@ class Settings:
     """`CATWALK_DATABASE_URL`: empty means SQLite in the state directory."""
     webhook_secret: SecretValue | None = None
     """`CATWALK_WEBHOOK_SECRET`: what GitHub signs its webhooks with; without it none are taken in."""
+    outbound_networks: tuple[str, ...] = ()
+    """`CATWALK_OUTBOUND_NETWORKS`: networks that are not public and in which identity providers and remote servers may be
+    all the same, in CIDR form with commas between. `127.0.0.0/8` also allows plain http on loopback."""
     public_url: str = ""
     """`CATWALK_PUBLIC_URL`: the address of the gateway for clients and people, which statuses link to. Requests for
     another host are refused."""
@@ -98,7 +103,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings in `environment`.
 
     Raises:
-        EnvironmentFault: a `CATWALK_` variable is unknown.
+        EnvironmentFault: a `CATWALK_` variable is unknown, or cannot be read.
     """
     _refuse_unknown(environment)
     return Settings(
@@ -118,6 +123,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         state_dir=_path(environment, "CATWALK_STATE_DIR"),
         database_url=environment.get("CATWALK_DATABASE_URL", ""),
         webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
+        outbound_networks=_networks(environment, "CATWALK_OUTBOUND_NETWORKS"),
         public_url=environment.get("CATWALK_PUBLIC_URL", ""),
         runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
         mcp_registry_url=environment.get("CATWALK_MCP_REGISTRY_URL") or DEFAULT_MCP_REGISTRY_URL,
@@ -135,6 +141,15 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 
 def _secret(environment: Mapping[str, str], name: str) -> SecretValue | None:
     return SecretValue(environment[name]) if environment.get(name) else None
+
+
+def _networks(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    networks = tuple(part.strip() for part in environment.get(name, "").split(",") if part.strip())
+    try:
+        return tuple(str(ipaddress.ip_network(network)) for network in networks)
+    except ValueError as error:
+        message, hint = f"{name} names no network: {error}", "write them as 10.20.0.0/16,127.0.0.0/8"
+        raise EnvironmentFault("bad-setting", message, hint=hint) from error
 
 
 def _path(environment: Mapping[str, str], name: str) -> Path | None:

@@ -158,7 +158,9 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
 
     observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
     settings = replace(manner.gateway, server_note=note, observers=observers)
-    return settings if manner.access is None else replace(settings, access=manner.access)
+    if manner.access is None:
+        return settings
+    return replace(settings, access=manner.access, resource_metadata=manner.access.metadata)
 
 
 def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[Router]:

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from gateway.audit import AuditLog
+from gateway.relay import OutsideRules
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.keys import session_key
@@ -78,8 +79,9 @@ async def run_service(service: Service) -> None:
             logs = LateLogs()
             manner = ReportSettings(directory=service.directory, logs=logs)
             reporter = await opened.enter_async_context(running_reporter(place, settings, manner=manner))
-            access = FollowedAccess(open_without_rules=service.insecure)
-            stage = _stage(address, settings.public_url.rstrip("/") or local_url, started, access)
+            gateway_url = settings.public_url.rstrip("/") or local_url
+            access = _access(service, gateway_url)
+            stage = _stage(address, gateway_url, started, access)
             request = Request(
                 place=place,
                 settings=settings,
@@ -99,6 +101,11 @@ async def run_service(service: Service) -> None:
             opened.callback(audit.close)
             await run_fleet(stage, connected, _manner(service, audit, access, endpoint.local_token), listener)
     log.info("stopped")
+
+
+def _access(service: Service, gateway_url: str) -> FollowedAccess:
+    outside = OutsideRules(networks=service.settings.outbound_networks)
+    return FollowedAccess(open_without_rules=service.insecure, base_url=gateway_url, outside=outside)
 
 
 def _stage(address: Address, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
@@ -132,7 +139,7 @@ class ClosedNotice:
     def on_event(self, event: ProgressEvent) -> None:
         if isinstance(event, RevisionAccepted) and self._access.closed:
             log.warning(
-                "gateway-closed", hint="name tokens in `gateway.auth` of the manifest, or start with --insecure"
+                "gateway-closed", hint="name tokens or a provider in `gateway.auth` of the manifest, or start with --insecure"
             )
 
 

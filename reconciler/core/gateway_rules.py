@@ -17,8 +17,54 @@ class TokenGrant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupGrant:
+    """What the members of a group of an identity provider may use."""
+
+    name: str
+    """`GROUP` or `PROVIDER:GROUP`; `*` in place of the group means everybody whom the provider knows."""
+    servers: tuple[tuple[str, tuple[str, ...]], ...]
+    """As `TokenGrant.servers`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityProvider:
+    """An issuer whose tokens count."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    server_scopes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    username_claim: str = "sub"
+    groups_claim: str = "groups"
+    jwks_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerLimits:
+    """How much the callers of one name may ask for; None limits nothing."""
+
+    name: str
+    requests_per_minute: int | None = None
+    burst: int | None = None
+    concurrent: int | None = None
+    calls_per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRules:
     """All that the manifests say about callers."""
 
     tokens: tuple[TokenGrant, ...] = ()
     """By name. None means that no manifest says anything about callers."""
+    providers: tuple[IdentityProvider, ...] = ()
+    """By name."""
+    groups: tuple[GroupGrant, ...] = ()
+    """By name."""
+    limits: tuple[CallerLimits, ...] = ()
+    """In the order of the manifests: the first that fits a caller counts."""
+
+    @property
+    def name_somebody(self) -> bool:
+        """Whether anybody could prove who they are."""
+        return bool(self.tokens or self.providers)

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from reconciler.core.gateway_rules import GatewayRules, TokenGrant
+from reconciler.core.gateway_rules import GatewayRules, GroupGrant, TokenGrant
 from reconciler.core.problems import Problem
+from reconciler.sources.manifest_callers import Callers, Read, caller_problems, limits_of, providers_of
 from reconciler.sources.yaml_nodes import Document, Path
 from schemas.v1.manifest import Manifest
 
-Read = Sequence[tuple[Document, Manifest]]
 TOKENS: Path = ("gateway", "auth", "tokens")
 ACCESS: Path = ("gateway", "access")
 
@@ -25,7 +25,20 @@ def gateway_rules(manifests: Read) -> GatewayRules:
         TokenGrant(name=name, sha256=sha256, servers=_servers(manifests, name))
         for name, sha256 in sorted(tokens.items())
     )
-    return GatewayRules(tokens=tuple(grants))
+    groups = (
+        GroupGrant(name=name, servers=_servers(manifests, name)) for name in sorted(_granted(manifests) - tokens.keys())
+    )
+    return GatewayRules(
+        tokens=tuple(grants),
+        providers=providers_of(manifests),
+        groups=tuple(groups),
+        limits=limits_of(manifests),
+    )
+
+
+def _granted(manifests: Read) -> set[str]:
+    """The names that some access is given to."""
+    return {name for _, manifest in manifests for name in (*manifest.gateway.access, *_own_grants(manifest))}
 
 
 def _servers(manifests: Read, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -44,18 +57,17 @@ def _servers(manifests: Read, name: str) -> tuple[tuple[str, tuple[str, ...]], .
 def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the rules of a fleet whose manifests could all be read."""
     yield from _repeated(manifests)
-    names = [name for _, manifest in manifests for name in manifest.gateway.auth.tokens]
-    granted = {name for _, manifest in manifests for name in (*manifest.gateway.access, *_own_grants(manifest))}
+    callers, granted = Callers(manifests), _granted(manifests)
+    yield from caller_problems(manifests, servers, granted)
     for document, manifest in manifests:
         for name in manifest.gateway.auth.tokens:
             if name not in granted:
                 message = f"the token `{name}` opens nothing"
                 yield _problem(document, (*TOKENS, name), "token-without-access", message, f"add `access: {name}: …`")
-        yield from _own_problems(document, manifest, names)
+        yield from _own_problems(document, manifest, callers)
         for name, patterns in manifest.gateway.access.items():
             path = (*ACCESS, name)
-            if name not in names:
-                yield _unknown(document, path, "unknown-token", f"no token is called `{name}`", _near(name, names))
+            yield from callers.problem(document, path)
             for pattern in patterns:
                 if not any(fnmatchcase(server, pattern) for server in servers):
                     message = f"no server fits `{pattern}`"
@@ -67,14 +79,14 @@ def _own_grants(manifest: Manifest) -> Iterator[str]:
         yield from written.access
 
 
-def _own_problems(document: Document, manifest: Manifest, names: Sequence[str]) -> Iterator[Problem]:
+def _own_problems(document: Document, manifest: Manifest, callers: Callers) -> Iterator[Problem]:
     """What is wrong with the access that servers state themselves."""
     for server, written in manifest.servers.items():
         for name in written.access:
             path = ("servers", server, "access", name)
-            if name not in names:
-                yield _unknown(document, path, "unknown-token", f"no token is called `{name}`", _near(name, names))
-            elif server in manifest.gateway.access.get(name, {}):
+            wrong = list(callers.problem(document, path))
+            yield from wrong
+            if not wrong and server in manifest.gateway.access.get(name, {}):
                 other = document.key_place((*ACCESS, name, server))
                 message = f"what `{name}` may use of `{server}` stands here and at {other}"
                 yield _problem(document, path, "duplicate-access", message, "keep one of the two")

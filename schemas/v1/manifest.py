@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.v1.gateway import Gateway, ToolPatterns
+from schemas.v1.identity import Caller
 from schemas.v1.machine import Health, Scale, VirtualMachine
 from schemas.v1.part import NotNull, Part, without_default, without_null
 from schemas.v1.policy import Policy
@@ -171,10 +172,10 @@ class Server(_Inheritable):
         "that are no variables, such as key files.",
         examples=[{"~/.config/gcloud/key.json": {"secret": "GOOGLE_KEY"}}],
     )
-    access: dict[Name, ToolPatterns] = Field(
+    access: dict[Caller, ToolPatterns] = Field(
         default_factory=dict,
         title="Access",
-        description="Who may use this server: names of tokens, each with patterns of tools. The same as "
+        description="Who may use this server: names of tokens and groups, each with patterns of tools. The same as "
         "`gateway.access` for this server, written where the server is.",
         examples=[{"ci": ["get_*", "list_*"]}],
     )

@@ -2,18 +2,19 @@
 
 import base64
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from litestar import Litestar, get
 from litestar.testing import AsyncTestClient
 
-from gateway.access import ANONYMOUS
+from gateway.access import ANONYMOUS, Limits
 from gateway.problems import Refused
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.sign_in import LONGEST, sign_in, token_of
 from reconciler.core.actions import Pass
-from reconciler.core.gateway_rules import GatewayRules, TokenGrant
+from reconciler.core.gateway_rules import CallerLimits, GatewayRules, GroupGrant, IdentityProvider, TokenGrant
 from reconciler.core.types import Revision, Trigger
 from reconciler.loop.progress import PassFinished, RevisionAccepted
 
@@ -141,3 +142,46 @@ async def test_commands_of_this_machine_have_a_token_of_their_own(local: str, se
     guard = sign_in(FollowedAccess(open_without_rules=False), local)
     async with AsyncTestClient(Litestar([page], guards=[guard])) as client:
         assert (await client.get("/", headers={"Authorization": f"Bearer {sent}"})).status_code == code
+
+
+PROVIDER = IdentityProvider(name="corp", issuer="https://login.acme.example")
+
+
+def test_a_provider_is_enough_to_open_the_gateway_and_is_announced() -> None:
+    access = FollowedAccess(open_without_rules=False, base_url="https://mcp.acme.example")
+    assert access.metadata("github") is None
+    rules = GatewayRules(providers=(PROVIDER,), groups=(GroupGrant(name="platform", servers=(("*", ("*",)),)),))
+    access.on_event(accepted(rules))
+    assert not access.closed
+    metadata = access.metadata("github")
+    assert metadata is not None
+    assert metadata["resource"] == "https://mcp.acme.example/servers/github/mcp"
+    with pytest.raises(Refused):
+        access.admit(BEARER, "github")
+    with pytest.raises(Refused) as caught:
+        access.admit(None, "github")
+    assert b"resource_metadata=" in dict(caught.value.problem.headers)[b"www-authenticate"]
+
+
+def test_a_provider_that_stays_keeps_its_keys_and_the_generation_never_goes_back() -> None:
+    access = FollowedAccess(open_without_rules=False)
+    rules = GatewayRules(providers=(PROVIDER,))
+    access.on_event(accepted(rules))
+    [issuer] = access._issuers.values()
+    issuer.generation += 5
+    before = access.generation
+    access.on_event(accepted(replace(rules, limits=(CallerLimits(name="*", concurrent=1),))))
+    assert list(access._issuers.values()) == [issuer]
+    assert access.generation > before
+    before = access.generation
+    access.on_event(accepted(GatewayRules()))
+    assert access.generation > before
+
+
+def test_limits_go_with_what_they_limit() -> None:
+    access = FollowedAccess(open_without_rules=False)
+    limits = (CallerLimits(name="ci", requests_per_minute=60), CallerLimits(name="*", concurrent=1))
+    access.on_event(accepted(replace(RULES, limits=limits)))
+    grant = access.admit(BEARER, "github")
+    assert grant is not None
+    assert grant.limits == Limits(requests_per_minute=60)
