@@ -1,11 +1,14 @@
 """Making an encrypted file from a plain text: public recipients are all that it takes.
 
-Values are spliced into the text, so that comments, order and line endings stay as they were written. Comments stay
-readable, unlike with the SOPS tool: do not write secrets into them. What is in no format that is known becomes a
+Values are spliced into the text, so that comments, order and line endings stay as they were written. Comments in YAML
+and INI stay readable, unlike with the SOPS tool: do not write secrets into them. Those in dotenv files, where values
+that were commented out are common, are encrypted as that tool does; a comment behind a value of an INI file is refused,
+because it may be the rest of a password. What is in no format that is known becomes a
 binary file, as with that tool. Refused: rules by comment, aliases in what is to be encrypted, a rule that encrypts
 nothing, and no recipients.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +28,13 @@ from reconciler.sops.writing.errors import CannotEdit
 from reconciler.sops.writing.file_text import FileText, Splice
 from reconciler.sops.writing.metadata_fields import NewMetadata
 from reconciler.sops.writing.metadata_text import with_metadata
-from reconciler.sops.writing.placed import METADATA_KEY, PlacedAlias, PlacedMapping, Slot, slots
+from reconciler.sops.writing.placed import METADATA_KEY, PlacedAlias, PlacedMapping, PlacedScalar, Slot, slots
 from reconciler.sops.writing.sealed import Contents, contents, plain_leaves, sealed
 from reconciler.sops.writing.wrapping import Services, wrapped
 
 _SKELETON: Final = b'{\n\t"data": ""\n}\n'
 """What the binary store makes of any content: JSON with one value."""
+_DOTENV_COMMENT: Final = re.compile(r"^#([^\n]+)$", re.MULTILINE)
 _COMMENT_RULES: Final = frozenset({RuleKind.UNENCRYPTED_COMMENT_REGEX, RuleKind.ENCRYPTED_COMMENT_REGEX})
 
 
@@ -66,10 +70,7 @@ def encrypt(
     rule = applied_rule(form, _rule(source, encryption))
     data_key = DataKey.generate()
     held = _binary(content) if form is Format.BINARY else contents(plain_leaves(content, file, form))
-    splices = list(_splices(source, rule, data_key, held))
-    if not splices:
-        hint = "write the values under a key that the rule covers, or correct the rule in .sops.yaml"
-        raise _refusal(source, "the rule for this file would encrypt none of its values", hint)
+    splices = _all_splices(source, rule, data_key, held)
     metadata = NewMetadata(
         groups=wrapped(encryption.keys, data_key, encryption.services, last_modified),
         threshold=encryption.keys.needed,
@@ -78,6 +79,14 @@ def encrypt(
         last_modified=timestamp(last_modified),
     )
     return sealed(with_metadata(source.spliced(splices), metadata.fields()), data_key, held, last_modified)
+
+
+def _all_splices(source: FileText, rule: Rule, data_key: DataKey, held: Contents) -> list[Splice]:
+    splices = list(_splices(source, rule, data_key, held))
+    if not splices:
+        hint = "write the values under a key that the rule covers, or correct the rule in .sops.yaml"
+        raise _refusal(source, "the rule for this file would encrypt none of its values", hint)
+    return [*splices, *_comment_splices(source, rule, data_key)]
 
 
 def _binary(content: bytes) -> Contents:
@@ -107,9 +116,24 @@ def _splices(source: FileText, rule: Rule, data_key: DataKey, held: Contents) ->
         if isinstance(slot.node, PlacedAlias) or slot.node.anchored:
             message = "an anchor or alias stands in what is to be encrypted; SOPS ties each value to its own place"
             raise _refusal(source, message, "write the value out", slot)
+        if source.format is Format.INI and _has_rest(source, slot.node):
+            message = "`;` and `#` end a value in INI, and what follows on the line would stay readable"
+            raise _refusal(source, message, "put the value between backquotes, or the comment on its own line", slot)
         value_type, plaintext = held.get((slot.document, slot.path), (ValueType.NULL, b""))
         if value_type is not ValueType.NULL and (plaintext or value_type is not ValueType.STR):
             yield replaced(slot.node, data_key.seal(plaintext, value_type, slot.additional_data))
+
+
+def _has_rest(source: FileText, node: PlacedScalar) -> bool:
+    return bool(source.text[node.end : source.line_end(node.end)].strip())
+
+
+def _comment_splices(source: FileText, rule: Rule, data_key: DataKey) -> Iterator[Splice]:
+    """The comments of a dotenv file; their path is that of the document."""
+    if source.format is Format.DOTENV and covers(rule, b"", path_matches=False):
+        for match in _DOTENV_COMMENT.finditer(source.text):
+            text = data_key.seal(match[1].encode("utf-8"), ValueType.COMMENT, ":")
+            yield Splice(start=match.start(1), end=match.end(1), text=text)
 
 
 def _refusal(source: FileText, message: str, hint: str, slot: Slot | None = None) -> CannotEdit:

@@ -54,8 +54,11 @@ def key_fields(groups: EntryGroups, threshold: int) -> Fields:
 
 
 def with_keys(fields: Fields, groups: EntryGroups, threshold: int) -> Fields:
-    """The fields of a file with others for the keys; everything else stays, unknown fields included."""
-    kept = {name: value for name, value in fields.items() if name not in _ABOUT_KEYS}
+    """The fields of a file with others for the keys; everything else stays, unknown fields included.
+
+    In dotenv and INI files the names are flat, and the list is their first part.
+    """
+    kept = {name: value for name, value in fields.items() if name.partition("__")[0] not in _ABOUT_KEYS}
     return {**key_fields(groups, threshold), **kept}
 
 
