@@ -82,8 +82,8 @@ class Settings:
     webhook_secret: SecretValue | None = None
     """`CATWALK_WEBHOOK_SECRET`: what GitHub signs its webhooks with; without it none are taken in."""
     outbound_networks: tuple[str, ...] = ()
-    """`CATWALK_OUTBOUND_NETWORKS`: networks that are not public and in which identity providers and remote servers may be
-    all the same, in CIDR form with commas between. `127.0.0.0/8` also allows plain http on loopback."""
+    """`CATWALK_OUTBOUND_NETWORKS`: networks that are not public and in which identity providers and remote servers may
+    be all the same, in CIDR form with commas between. `127.0.0.0/8` also allows plain http on loopback."""
     public_url: str = ""
     """`CATWALK_PUBLIC_URL`: the address of the gateway for clients and people, which statuses link to. Requests for
     another host are refused."""

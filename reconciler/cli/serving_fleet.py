@@ -138,9 +138,8 @@ class ClosedNotice:
 
     def on_event(self, event: ProgressEvent) -> None:
         if isinstance(event, RevisionAccepted) and self._access.closed:
-            log.warning(
-                "gateway-closed", hint="name tokens or a provider in `gateway.auth` of the manifest, or start with --insecure"
-            )
+            hint = "name tokens or a provider in `gateway.auth` of the manifest, or start with --insecure"
+            log.warning("gateway-closed", hint=hint)
 
 
 def _webhooks(settings: Settings) -> Webhooks | None:
