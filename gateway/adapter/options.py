@@ -170,13 +170,9 @@ def _default_cache() -> Path:
     return Path(base) / "catwalk"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m gateway.adapter", description=__doc__)
+def _add_program_options(parser: argparse.ArgumentParser) -> None:
+    """What runs, and what it needs before it does."""
     add = parser.add_argument
-    add("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - the machine's network is private
-    add("--port", type=int, default=8080, help="TCP port to listen on")
-    add("--workdir", type=Path, help="working directory and HOME of the server")
-    add("--cache-dir", type=Path, default=_default_cache(), help="where packages and runtimes are kept")
     add(
         "--resolve-as-of",
         type=_resolve_date,
@@ -208,6 +204,16 @@ def _parser() -> argparse.ArgumentParser:
         help="a file that waits at STAGED in the machine and belongs at PATH, with an octal MODE; once for each file",
     )
     add("--exec", dest="local", action="store_true", help="run a local command instead of a package")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m gateway.adapter", description=__doc__)
+    add = parser.add_argument
+    add("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - the machine's network is private
+    add("--port", type=int, default=8080, help="TCP port to listen on")
+    add("--workdir", type=Path, help="working directory and HOME of the server")
+    add("--cache-dir", type=Path, default=_default_cache(), help="where packages and runtimes are kept")
+    _add_program_options(parser)
     add("--transport", choices=[each.value for each in Transport], default="stdio", help="how the server speaks")
     add("--server-port", type=int, default=0, help="port of a server that speaks HTTP; 0: a free one, told it in PORT")
     add("--server-path", default="/mcp", help="path of a server that speaks HTTP")
