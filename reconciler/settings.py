@@ -21,19 +21,27 @@ DEFAULT_RUNNER_IMAGE: Final = "registry.fly.io/catwalk-runner:0.1.0"
 
 KNOWN_VARIABLES: Final = frozenset(
     {
+        "CATWALK_ALLOWED_SIGNERS",
         "CATWALK_BRANCH",
         "CATWALK_DATABASE_URL",
-        "CATWALK_FLY_API_URL",
+        "CATWALK_DIGEST_KEY",
         "CATWALK_FLYCAST_URL",
+        "CATWALK_FLY_API_URL",
         "CATWALK_FLY_LOGS_URL",
         "CATWALK_GITHUB_APP_ID",
         "CATWALK_GITHUB_APP_KEY",
         "CATWALK_GIT_TOKEN",
+        "CATWALK_GPG_KEYS",
         "CATWALK_MCP_REGISTRY_URL",
+        "CATWALK_NOTIFY_PRIVATE",
+        "CATWALK_NOTIFY_SLACK_URL",
+        "CATWALK_NOTIFY_WEBHOOK_SECRET",
+        "CATWALK_NOTIFY_WEBHOOK_URL",
         "CATWALK_OUTBOUND_NETWORKS",
         "CATWALK_PUBLIC_URL",
         "CATWALK_REPO_URL",
         "CATWALK_RUNNER_IMAGE",
+        "CATWALK_SIGNED_COMMITS",
         "CATWALK_SSH_KEY",
         "CATWALK_SSH_KEY_FILE",
         "CATWALK_STATE_DIR",
@@ -87,6 +95,24 @@ class Settings:
     public_url: str = ""
     """`CATWALK_PUBLIC_URL`: the address of the gateway for clients and people, which statuses link to. Requests for
     another host are refused."""
+    digest_key: SecretValue | None = None
+    """`CATWALK_DIGEST_KEY`: the key by which secrets are compared, 32 bytes in hexadecimal or Base64, for processes
+    that share a database and no state directory; empty keeps one in the state directory."""
+    signed_commits: str = ""
+    """`CATWALK_SIGNED_COMMITS`: `ssh`, `gpg` or `github` refuses commits that nobody trusted signed; `off` or empty
+    leaves it to the manifests."""
+    allowed_signers: Path | None = None
+    """`CATWALK_ALLOWED_SIGNERS`: the SSH keys whose commits are applied, as `ssh-keygen` has them."""
+    gpg_keys: Path | None = None
+    """`CATWALK_GPG_KEYS`: public OpenPGP keys whose commits are applied, as `gpg --export` writes them."""
+    notify_webhook_url: SecretValue | None = None
+    """`CATWALK_NOTIFY_WEBHOOK_URL`: is told when a server or a revision changes its state."""
+    notify_webhook_secret: SecretValue | None = None
+    """`CATWALK_NOTIFY_WEBHOOK_SECRET`: signs what is told there (Standard Webhooks)."""
+    notify_slack_url: SecretValue | None = None
+    """`CATWALK_NOTIFY_SLACK_URL`: an incoming webhook of Slack, or of something that takes the same."""
+    notify_private: str = ""
+    """`CATWALK_NOTIFY_PRIVATE`: `1` lets the two addresses be in a private network."""
     runner_image: str = DEFAULT_RUNNER_IMAGE
     """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
     mcp_registry_url: str = DEFAULT_MCP_REGISTRY_URL
@@ -125,6 +151,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
         outbound_networks=_networks(environment, "CATWALK_OUTBOUND_NETWORKS"),
         public_url=environment.get("CATWALK_PUBLIC_URL", ""),
+        digest_key=_secret(environment, "CATWALK_DIGEST_KEY"),
+        signed_commits=environment.get("CATWALK_SIGNED_COMMITS", ""),
+        allowed_signers=_path(environment, "CATWALK_ALLOWED_SIGNERS"),
+        gpg_keys=_path(environment, "CATWALK_GPG_KEYS"),
+        notify_webhook_url=_secret(environment, "CATWALK_NOTIFY_WEBHOOK_URL"),
+        notify_webhook_secret=_secret(environment, "CATWALK_NOTIFY_WEBHOOK_SECRET"),
+        notify_slack_url=_secret(environment, "CATWALK_NOTIFY_SLACK_URL"),
+        notify_private=environment.get("CATWALK_NOTIFY_PRIVATE", ""),
         runner_image=environment.get("CATWALK_RUNNER_IMAGE") or DEFAULT_RUNNER_IMAGE,
         mcp_registry_url=environment.get("CATWALK_MCP_REGISTRY_URL") or DEFAULT_MCP_REGISTRY_URL,
         key_environment={name: value for name, value in environment.items() if value},

@@ -24,6 +24,7 @@ from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
 from reconciler.cli.progress_text import status_detail
+from reconciler.cli.proposing import proposal_worker
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
 from reconciler.cli.stored_view import MOST_TRANSITIONS
@@ -35,7 +36,9 @@ from reconciler.fly.probe import DataPath
 from reconciler.loop.clock import pause
 from reconciler.loop.live import LiveState
 from reconciler.loop.metrics import LoopMetrics
+from reconciler.loop.ports import ProposalSource
 from reconciler.loop.progress import Chorus, Progress
+from reconciler.loop.proposing import ProposalWorker
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
@@ -86,6 +89,8 @@ class Manner:
     """Who may use the gateway; None where only this machine reaches it."""
     guards: tuple[Guard, ...] = ()
     """What dashboard and API are behind."""
+    proposals: ProposalSource | None = None
+    """Where proposed commits are read; None plans none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,7 @@ class _Cast:
 
     view: LiveFleetView
     worker: Worker
+    proposing: ProposalWorker | None
     app: Gateway
     stop: anyio.Event
 
@@ -125,9 +131,21 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
         async with anyio.create_task_group() as work:
             work.start_soon(serve, cast.app, listener, cast.stop)
             work.start_soon(_follow_leader, stage, connected, manner, cast.stop)
-            await cast.worker.run()
+            await _reconcile(cast, connected)
             cast.stop.set()
         watch.cancel_scope.cancel()
+
+
+async def _reconcile(cast: _Cast, connected: Wired) -> None:
+    """The loop and all that tells of it. What is still to be said when the loop ends is said while calls end."""
+    async with anyio.create_task_group() as telling:
+        telling.start_soon(connected.reporting.run)
+        if cast.proposing is not None:
+            telling.start_soon(cast.proposing.run)
+        await cast.worker.run()
+        telling.cancel_scope.cancel()
+    cast.stop.set()
+    await connected.reporting.farewell(connected.lead)
 
 
 async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
@@ -135,6 +153,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
+    proposing = proposal_worker(connected, manner.proposals)
     on_loopback = manner.gateway.is_bound_to_loopback
     app = create_app(
         _gateway_settings(stage, manner),
@@ -142,14 +161,14 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
         lambda: _readiness(stage, connected, stop),
         route_handlers=[
             *web_handlers(view, connected.ports.clock, guards=manner.guards),
-            *_webhook_handlers(connected, manner, worker),
+            *_webhook_handlers(connected, manner, worker, proposing),
             *([metrics_handler(stage.registry)] if on_loopback else []),
         ],
         # A page in a browser can reach loopback under a name of its own; collectors call others by their address.
         plugins=[] if on_loopback else [MetricsPage(stage.registry)],
     )
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
-    return _Cast(view=view, worker=worker, app=app, stop=stop)
+    return _Cast(view=view, worker=worker, proposing=proposing, app=app, stop=stop)
 
 
 def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
@@ -163,7 +182,9 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
     return replace(settings, access=manner.access, resource_metadata=manner.access.metadata)
 
 
-def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[Router]:
+def _webhook_handlers(
+    connected: Wired, manner: Manner, worker: Worker, proposing: ProposalWorker | None
+) -> list[Router]:
     if manner.webhooks is None:
         return []
     hooks = Hooks(
@@ -172,8 +193,13 @@ def _webhook_handlers(connected: Wired, manner: Manner, worker: Worker) -> list[
         inbox=connected.store,
         wake=worker.wake,
         clock=connected.ports.clock,
+        proposed=proposing.wake if proposing is not None else _ignore,
     )
     return [webhook_router(hooks)]
+
+
+def _ignore() -> None:
+    """Nobody plans proposed commits."""
 
 
 def caller_note(status: ServerStatus | None) -> str:

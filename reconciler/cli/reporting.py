@@ -1,144 +1,125 @@
-"""Opens the door through which readers outside hear of a pass.
+"""What a process tells readers outside: on commits, on pull requests, and to whoever wants to be notified.
 
-Results are written back when it is known where and as whom: `CATWALK_REPO_URL` names a repository on GitHub, and a
-GitHub App (`CATWALK_GITHUB_APP_ID` with `CATWALK_GITHUB_APP_KEY`) or else `GITHUB_TOKEN` may write there. The App
-writes check runs, a token commit statuses. Otherwise nobody outside is told, which is right on a person's own machine.
+Everything that is to be said waits in the store and is sent by the process that leads. Without credentials nobody
+outside is told, which is right on a person's own machine.
 """
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import anyio
+import structlog
 
-from reconciler.cli.place import Place
-from reconciler.cli.repository import github_repository
-from reconciler.errors import EnvironmentFault
+from reconciler.cli.github_access import GitHubAccess
+from reconciler.errors import CatwalkError
 from reconciler.loop.clock import SystemClock
-from reconciler.loop.ports import LogLine, Logs, Reporter
-from reconciler.report.app_key import AppKey
-from reconciler.report.channel import AppChannel
-from reconciler.report.checks import RepositoryChecks
-from reconciler.report.connection import Connection
-from reconciler.report.credentials import AppInstallation
-from reconciler.report.github import GitHub, PersonalToken, RepositoryStatuses
-from reconciler.report.outbox import Outbox, StatusService
-from reconciler.report.pace import Pace
+from reconciler.loop.leadership import Leadership
+from reconciler.loop.ports import Logs, Reporter
+from reconciler.loop.store.store import Store
+from reconciler.report.courier import MESSAGES, Channel, Courier
+from reconciler.report.outbox import Outbox
+from reconciler.report.proposals import COMMENT, CommentChannel, ProposalReports
 from reconciler.report.reporter import GitHubReporter, NullReporter, ReportSettings
-from reconciler.report.repository import Repository, api_url
-from reconciler.report.stores import FileOutboxStore
+from reconciler.report.stores import LETTERS, ShelfOutboxStore
 from reconciler.settings import Settings
 
-OUTBOX_FILE: Final = "outbox.json"
+log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.reporting")
+
 LAST_POSTS_S: Final = 20.0
-"""How long a command that ends waits for GitHub. What is left is sent by the next one."""
+"""How long a command that ends waits for GitHub. What is left is sent by whoever leads next."""
 FAREWELL_S: Final = 5.0
 """How long a service that ends waits for GitHub: service managers are less patient than people."""
+LEAD_PATIENCE_S: Final = 0.5
+"""How long a service that ends waits to lead once more: where another one takes over, that one sends."""
 
 
-class LateLogs:
-    """Logs for a reporter that is opened before the machines are: nothing until `source` is set."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backstage:
+    """What reporting needs of the wiring."""
 
-    __slots__ = ("source",)
-
-    def __init__(self) -> None:
-        self.source: Logs | None = None
-
-    async def recent(self, app: str, *, limit: int) -> Sequence[LogLine]:
-        """As `Logs.recent`.
-
-        Raises:
-            Unavailable: the log service does not answer.
-        """
-        return await self.source.recent(app, limit=limit) if self.source is not None else ()
+    store: Store
+    """Refuses to be written by a process that leads no longer."""
+    lead: Leadership | None
+    logs: Logs
+    fleet_name: Callable[[], str]
 
 
-@asynccontextmanager
-async def open_reporter(
-    place: Place, settings: Settings, *, manner: ReportSettings | None = None
-) -> AsyncGenerator[Reporter]:
-    """A reporter for one command; what it has to say is sent before the block ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reporting:
+    """Everything that is told, and its senders."""
 
-    Raises:
-        EnvironmentFault: half of the App's credentials is missing, or they cannot be used.
-    """
-    async with _github_reporter(place, settings, manner or ReportSettings()) as reporter:
-        yield reporter or NullReporter()
-        if reporter is not None:
-            await reporter.drain(timeout_s=LAST_POSTS_S)
+    reporter: Reporter = field(default_factory=NullReporter)
+    outbox: Outbox | None = None
+    courier: Courier | None = None
+    proposals: ProposalReports | None = None
 
-
-@asynccontextmanager
-async def running_reporter(
-    place: Place, settings: Settings, *, manner: ReportSettings | None = None
-) -> AsyncGenerator[Reporter]:
-    """A reporter for a service: it sends all the time, and at the end what can be sent in a few seconds.
-
-    `manner` tells where the followed directory is in the repository and where logs come from, for check runs.
-
-    Raises:
-        EnvironmentFault: half of the App's credentials is missing, or they cannot be used.
-    """
-    manner = replace(manner or ReportSettings(), repeats=settings.github_app_key is not None)
-    async with _github_reporter(place, settings, manner) as reporter:
-        if reporter is None:
-            yield NullReporter()
-            return
+    async def run(self) -> None:
+        """Sends until it is cancelled."""
         async with anyio.create_task_group() as group:
-            group.start_soon(reporter.run)
-            yield reporter
-            group.cancel_scope.cancel()
-        await reporter.drain(timeout_s=FAREWELL_S)
+            for sender in (self.outbox, self.courier):
+                if sender is not None:
+                    group.start_soon(sender.run)
+
+    async def drain(self, *, timeout_s: float) -> None:
+        """Sends what waits on commits, while this process leads. What cannot be sent waits for the next leader."""
+        if self.outbox is None:
+            return
+        try:
+            await self.outbox.drain(timeout_s=timeout_s)
+        except CatwalkError as fault:
+            log.warning("last-words-unsaid", problem=str(fault))
+
+    async def farewell(self, lead: Leadership | None) -> None:
+        """The last words of a service that has given its lead back; nothing where another one has taken over."""
+        try:
+            if self.outbox is None or lead is None or not await self.outbox.waits():
+                return
+            async with lead.held(patience_s=LEAD_PATIENCE_S):
+                await self.drain(timeout_s=FAREWELL_S)
+        except CatwalkError:
+            return
 
 
-@asynccontextmanager
-async def _github_reporter(
-    place: Place, settings: Settings, manner: ReportSettings
-) -> AsyncGenerator[GitHubReporter | None]:
-    key, repository = _app_key(settings), github_repository(settings)
-    if repository is None or (key is None and settings.github_token is None):
-        yield None
-        return
-    async with AsyncExitStack() as opened:
-        if key is not None:
-            service = await _as_app(key, repository, settings, opened)
-        else:
-            service = await _as_person(repository, settings, opened)
-        outbox = Outbox(service, FileOutboxStore(place.state_dir / OUTBOX_FILE), SystemClock())
-        manner = replace(manner, public_url=settings.public_url, detailed=key is not None)
-        yield GitHubReporter(outbox, settings=manner)
+Report = Callable[[Backstage], Reporting]
 
 
-async def _as_app(key: AppKey, repository: Repository, settings: Settings, opened: AsyncExitStack) -> StatusService:
-    clock, base_url = SystemClock(), _base_url(repository, settings)
-    connection = await opened.enter_async_context(Connection(base_url, clock))
-    installation = AppInstallation(key, repository, connection, clock)
-    github = await opened.enter_async_context(GitHub(base_url, installation, clock))
-    checks = RepositoryChecks(github, repository, Pace(clock), app_id=key.app_id)
-    return AppChannel(installation, checks, RepositoryStatuses(github, repository))
+def silent(_: Backstage) -> Reporting:
+    """For commands that tell nobody."""
+    return Reporting()
 
 
-async def _as_person(repository: Repository, settings: Settings, opened: AsyncExitStack) -> StatusService:
-    assert settings.github_token is not None
-    credential = PersonalToken(settings.github_token)
-    door = GitHub(_base_url(repository, settings), credential, SystemClock())
-    return RepositoryStatuses(await opened.enter_async_context(door), repository)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Whom a process can tell."""
 
+    settings: Settings
+    access: GitHubAccess | None
+    manner: ReportSettings = field(default_factory=ReportSettings)
+    """Where the followed directory is in the repository, and whether a button asks for new check runs."""
+    channels: Mapping[str, Channel] | None = None
+    """Who is notified besides."""
 
-def _app_key(settings: Settings) -> AppKey | None:
-    """The App to write as; none where there is none."""
-    if not settings.github_app_id and settings.github_app_key is None:
-        return None
-    if not settings.github_app_id or settings.github_app_key is None:
-        missing = "CATWALK_GITHUB_APP_KEY" if settings.github_app_id else "CATWALK_GITHUB_APP_ID"
-        raise EnvironmentFault(
-            "setting-missing",
-            f"{missing} is not set: a GitHub App needs its id and its key",
-            hint="set both, or neither to write with GITHUB_TOKEN",
+    def report(self, backstage: Backstage) -> Reporting:
+        """Everything that is told, as far as there is somebody to tell."""
+        access, channels = self.access, dict(self.channels or {})
+        if access is not None:
+            channels[COMMENT] = CommentChannel(
+                access.door, access.repository, access.author, access.pace, fleet=backstage.fleet_name
+            )
+        courier = Courier(channels, backstage.store.shelf(MESSAGES), SystemClock(), turn=backstage.lead)
+        if access is None:
+            return Reporting()
+        letters = ShelfOutboxStore(backstage.store.shelf(LETTERS))
+        outbox = Outbox(access.statuses, letters, SystemClock(), turn=backstage.lead)
+        manner = self._manner(access, backstage.logs)
+        return Reporting(
+            reporter=GitHubReporter(outbox, settings=manner),
+            outbox=outbox,
+            courier=courier,
+            proposals=ProposalReports(outbox, courier, public_url=manner.public_url, directory=manner.directory),
         )
-    return AppKey(settings.github_app_id, settings.github_app_key)
 
-
-def _base_url(repository: Repository, settings: Settings) -> str:
-    return settings.github_api_url or api_url(repository)
+    def _manner(self, access: GitHubAccess, logs: Logs) -> ReportSettings:
+        detailed = access.installation is not None
+        return replace(self.manner, public_url=self.settings.public_url, detailed=detailed, logs=logs)

@@ -13,7 +13,7 @@ from reconciler.errors import EnvironmentFault
 from reconciler.loop.ports import Source
 from reconciler.report.repository import GITHUB_HOST, Repository, parse_repository
 from reconciler.settings import Settings
-from reconciler.sources.git import HttpsToken, RemoteSource, SshKey, discover
+from reconciler.sources.git import HttpsToken, Lender, RemoteSource, SshKey, discover
 from reconciler.sources.git.worktree import WorktreeSource
 
 LARGEST_KEY_BYTES: Final = 64 * 1024
@@ -28,8 +28,10 @@ def open_source(directory: Path, settings: Settings, *, worktree: bool) -> Sourc
     return WorktreeSource(directory=directory) if worktree else discover(directory, branch=settings.branch)
 
 
-def remote_source(settings: Settings, state_dir: Path, *, directory: str) -> RemoteSource:
+def remote_source(settings: Settings, state_dir: Path, *, directory: str, lender: Lender | None = None) -> RemoteSource:
     """The repository of `CATWALK_REPO_URL`; `directory` is the followed one inside it, empty for the root.
+
+    `lender` gives credentials for each operation; without it those of the settings count.
 
     Raises:
         EnvironmentFault: the address or the credentials cannot work.
@@ -40,6 +42,7 @@ def remote_source(settings: Settings, state_dir: Path, *, directory: str) -> Rem
         branch=settings.branch,
         directory=directory,
         credentials=_credentials(settings),
+        lender=lender,
     )
 
 

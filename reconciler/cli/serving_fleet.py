@@ -18,12 +18,13 @@ from gateway.audit import AuditLog
 from gateway.relay import OutsideRules
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.gateway_access import FollowedAccess
+from reconciler.cli.github_access import GitHubAccess, git_lender, open_github
 from reconciler.cli.keys import session_key
 from reconciler.cli.machines_doors import Address, fly_address
 from reconciler.cli.place import Endpoint, Place, make_state
 from reconciler.cli.progress_log import LogProgress, announce_log
 from reconciler.cli.ready import ReadyWatch
-from reconciler.cli.reporting import LateLogs, running_reporter
+from reconciler.cli.reporting import Outside
 from reconciler.cli.repository import github_repository, remote_source
 from reconciler.cli.service_settings import is_loopback, require_service, service_gateway
 from reconciler.cli.serving import bind
@@ -34,12 +35,16 @@ from reconciler.loop.progress import ProgressEvent, RevisionAccepted
 from reconciler.loop.schedule import ScheduleSettings
 from reconciler.report.reporter import ReportSettings
 from reconciler.settings import Settings
+from reconciler.sources.git import RemoteSource
 from reconciler.web.webhooks import Followed
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.serve")
 
 JITTER: Final = 0.2
 """Each poll comes up to this part of its interval earlier or later, so that many fleets do not ask at one moment."""
+
+PROPOSED: Final = "proposed"
+"""The folder of proposed commits: a mirror of its own, so that a vast pull request does not hold the fleet up."""
 
 HEALTH_S: Final = 8.0
 HEALTH_JITTER_S: Final = 1.5
@@ -72,13 +77,11 @@ async def run_service(service: Service) -> None:
     address = fly_address(settings)
     with bind(service.host, service.port) as listener:
         make_state(place)
-        source = remote_source(settings, place.state_dir, directory=service.directory)
         local_url = _local_url(service.host, listener.getsockname()[1])
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(traces(os.environ))
-            logs = LateLogs()
-            manner = ReportSettings(directory=service.directory, logs=logs)
-            reporter = await opened.enter_async_context(running_reporter(place, settings, manner=manner))
+            github = await opened.enter_async_context(open_github(settings))
+            sources = _sources(service, github)
             gateway_url = settings.public_url.rstrip("/") or local_url
             access = _access(service, gateway_url)
             stage = _stage(address, gateway_url, started, access)
@@ -86,21 +89,44 @@ async def run_service(service: Service) -> None:
                 place=place,
                 settings=settings,
                 address=address,
-                source=source,
+                source=sources.followed,
                 progress=stage.progress,
                 holder="catwalk serve",
                 on_call=stage.metrics.on_call,
-                reporter=reporter,
+                report=_outside(service, github).report,
             )
             connected = await opened.enter_async_context(wired(request))
-            logs.source = connected.doors.logs
             endpoint = Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=secrets.token_urlsafe(32))
             opened.enter_context(announced(place, endpoint))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
             audit = AuditLog(sys.stderr.buffer)
             opened.callback(audit.close)
-            await run_fleet(stage, connected, _manner(service, audit, access, endpoint.local_token), listener)
+            made = _manner(service, audit, access, endpoint.local_token)
+            await run_fleet(stage, connected, replace(made, proposals=sources.proposed), listener)
     log.info("stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sources:
+    """The repository, read for two purposes."""
+
+    followed: RemoteSource
+    proposed: RemoteSource
+
+
+def _sources(service: Service, github: GitHubAccess | None) -> _Sources:
+    settings, state_dir, directory = service.settings, service.place.state_dir, service.directory
+    lender = git_lender(settings, github)
+    return _Sources(
+        followed=remote_source(settings, state_dir, directory=directory, lender=lender),
+        proposed=remote_source(settings, state_dir / PROPOSED, directory=directory, lender=lender),
+    )
+
+
+def _outside(service: Service, github: GitHubAccess | None) -> Outside:
+    has_buttons = github is not None and github.installation is not None
+    manner = ReportSettings(directory=service.directory, repeats=has_buttons)
+    return Outside(settings=service.settings, access=github, manner=manner)
 
 
 def _access(service: Service, gateway_url: str) -> FollowedAccess:

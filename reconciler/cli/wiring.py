@@ -13,17 +13,17 @@ from reconciler.cli.known_secrets import KnownSecrets
 from reconciler.cli.machines_doors import Address, MachinesDoors, open_machines
 from reconciler.cli.named_fleet import NamedFleet
 from reconciler.cli.place import Place
+from reconciler.cli.reporting import Backstage, Report, Reporting, silent
 from reconciler.core.actions import Pass
 from reconciler.fly.client import OnCall
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
-from reconciler.loop.ports import Reporter, Source
+from reconciler.loop.ports import Source
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.setup import PassSettings, Ports
-from reconciler.loop.store.digest_key import digest_key
+from reconciler.loop.store.digest_key import SameKey, digest_key, given_key
 from reconciler.loop.store.store import Store, open_store
-from reconciler.report.reporter import NullReporter
 from reconciler.settings import Settings
 from reconciler.sops.identities import load_identities
 from reconciler.sops.server_secrets import ServerSecrets
@@ -41,7 +41,8 @@ class Request:
     address: Address
     source: Source
     progress: Progress = field(default_factory=Silence)
-    reporter: Reporter = field(default_factory=NullReporter)
+    report: Report = silent
+    """Whom it tells what."""
     holder: str = ""
     """The command, where it acts on the fleet and so must lead it; empty where it only reads."""
     asks_to_lead: bool = False
@@ -67,6 +68,7 @@ class Wired:
     """The right to act, if it was asked for."""
     latest: Pass | None
     """The last pass of an earlier process."""
+    reporting: Reporting
 
 
 @asynccontextmanager
@@ -80,6 +82,9 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
     async with AsyncExitStack() as opened:
         store = await open_store(request.place.state_dir, clock, url=request.settings.database_url)
         opened.callback(store.close)
+        settings = _pass_settings(request)
+        same_key = SameKey(store, settings.digest_key)
+        await same_key.agree(acts=bool(request.holder))
         secrets = KnownSecrets(ServerSecrets(load_identities(key_environment(request.settings.key_environment or {}))))
         machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
         doors = await opened.enter_async_context(machines)
@@ -88,6 +93,9 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         read = request.idle_times.learning(read_manifests)
         fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
         lead = _leadership(request, store)
+        memory = store if lead is None else store.fenced(lead)
+        backstage = Backstage(store=memory, lead=lead, logs=doors.logs, fleet_name=lambda: fleet.name)
+        reporting = request.report(backstage)
         ports = Ports(
             source=request.source,
             read_manifests=fleet.read_manifests,
@@ -95,16 +103,11 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             catalog=catalog,
             fleet=fleet,
             prober=doors.prober,
-            reporter=request.reporter if lead is None else LedReporter(request.reporter, lead),
-            memory=store if lead is None else store.fenced(lead),
+            reporter=reporting.reporter if lead is None else LedReporter(reporting.reporter, lead),
+            memory=memory,
             clock=clock,
             progress=request.progress,
-            gates=() if lead is None else (lead,),
-        )
-        settings = PassSettings(
-            runner_image=request.settings.runner_image,
-            digest_key=digest_key(request.place.state_dir),
-            servers_at_once=request.address.starts_at_once,
+            gates=() if lead is None else (lead, same_key),
         )
         yield Wired(
             ports=ports,
@@ -116,7 +119,17 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             known_secrets=secrets,
             lead=lead,
             latest=latest,
+            reporting=reporting,
         )
+
+
+def _pass_settings(request: Request) -> PassSettings:
+    given = request.settings.digest_key
+    return PassSettings(
+        runner_image=request.settings.runner_image,
+        digest_key=given_key(given) if given is not None else digest_key(request.place.state_dir),
+        servers_at_once=request.address.starts_at_once,
+    )
 
 
 def _leadership(request: Request, store: Store) -> Leadership | None:

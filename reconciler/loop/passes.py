@@ -14,6 +14,7 @@ from reconciler.core.actions import Pass, Plan
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Problem
 from reconciler.core.types import Observation, Trigger
+from reconciler.loop.desired import Desired
 from reconciler.loop.draft import Draft
 from reconciler.loop.faults import crashed, problems_of, stack_of
 from reconciler.loop.progress import PassFinished, PassStarted
@@ -70,6 +71,11 @@ class Reconciler:
             told.note(number=finished.number, settled=finished.settled, problems=len(finished.problems))
         self._ports.progress.on_event(PassFinished(finished=finished))
         return finished
+
+    @property
+    def in_force(self) -> Desired | None:
+        """The desired state that the last pass read; none before the first one."""
+        return self._reader.in_force
 
     async def preview(self) -> Preview:
         """The plan of now, without applying or recording anything.

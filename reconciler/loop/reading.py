@@ -52,6 +52,11 @@ class DesiredReader:
         return self._last
 
     @property
+    def in_force(self) -> Desired | None:
+        """What was read last; none before the first pass."""
+        return self._last
+
+    @property
     def former_dependencies(self) -> Mapping[str, tuple[str, ...]]:
         """What each server depended on before: those that go, go in the opposite order."""
         return self._revisions.former_dependencies

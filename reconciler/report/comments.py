@@ -6,12 +6,12 @@ write notifies people.
 """
 
 import re
-from typing import Final
+from typing import Final, Protocol
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from reconciler.report.answers import unreadable
-from reconciler.report.credentials import AppInstallation
+from reconciler.report.connection import read
 from reconciler.report.details import cut_markdown
 from reconciler.report.github import GitHub
 from reconciler.report.pace import Pace
@@ -40,16 +40,40 @@ class _Comment(BaseModel):
 _PAGE: Final = TypeAdapter(list[_Comment])
 
 
+class Author(Protocol):
+    """Whoever writes the comments."""
+
+    async def login(self) -> str:
+        """The name that GitHub shows beside them.
+
+        Raises:
+            CatwalkError: it cannot be found out now.
+        """
+        ...
+
+
+class TokenOwner:
+    """The person or the bot that a token belongs to."""
+
+    def __init__(self, github: GitHub) -> None:
+        self._github = github
+        self._login = ""
+
+    async def login(self) -> str:
+        """As `Author.login` (REST docs, "Get the authenticated user")."""
+        if not self._login:
+            self._login = read(_User, await self._github.call("GET", "/user")).login
+        return self._login
+
+
 class StickyComment:
     """The comment of one fleet on pull requests of one repository."""
 
-    def __init__(
-        self, github: GitHub, repository: Repository, installation: AppInstallation, pace: Pace, *, fleet: str
-    ) -> None:
+    def __init__(self, github: GitHub, repository: Repository, author: Author, pace: Pace, *, fleet: str) -> None:
         """`fleet` tells the comments of several fleets of one repository apart: letters, digits, dots and dashes."""
         if not _NAME.fullmatch(fleet):
             raise ValueError("the name of the fleet would break out of the hidden mark")
-        self._github, self._installation, self._pace = github, installation, pace
+        self._github, self._author, self._pace = github, author, pace
         self._path = f"/repos/{repository.full_name}/issues"
         self._mark = f"<!-- catwalk:plan:{fleet} -->"
 
@@ -72,7 +96,7 @@ class StickyComment:
 
     async def _find(self, pull_request: int) -> _Comment | None:
         """Ours; the oldest where a lost answer made two."""
-        own = await self._installation.login()
+        own = await self._author.login()
         for page in range(1, MOST_PAGES + 1):
             query = f"per_page={PAGE_SIZE}&page={page}"
             listed = _read_page(await self._github.call("GET", f"{self._path}/{pull_request}/comments?{query}"))

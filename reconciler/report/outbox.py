@@ -3,6 +3,9 @@
 Whoever has something to say puts the wish into the store and goes on; this is the only writer, and it works one call at
 a time. Before the first post on a commit, and after every post whose answer was lost, GitHub's own list decides what
 stands. A limit stops everything until it is over, an outage backs off, a refusal is kept and not repeated.
+
+Of the processes that share a store the one that leads sends. Whoever takes the lead trusts nothing that it remembers:
+it reads the store again, and GitHub's list of every commit before it posts there.
 """
 
 import math
@@ -14,7 +17,7 @@ from typing import Final, Protocol
 import anyio
 import structlog
 
-from reconciler.errors import CatwalkError, RateLimited, Unavailable
+from reconciler.errors import CatwalkError, Conflict, RateLimited, Unavailable
 from reconciler.loop.ports import Clock
 from reconciler.report.letters import Letter, LetterKey, asked_again, corrected, delivered, key_of, to_post, wanting
 from reconciler.report.pace import SPACING_S
@@ -27,6 +30,8 @@ MOST_FAILURES: Final = 60
 """Outages in a row before a letter rests until it is wanted anew: with the longest backoff, almost five hours."""
 MOST_COMMITS: Final = 50
 """Commits whose letters are remembered."""
+UNTIL_OUR_TURN_S: Final = 1.0
+"""How often a process that does not lead looks whether it does."""
 AFTER_A_FAULT_S: Final = 60.0
 """How long the sender rests after a fault of its own."""
 
@@ -53,6 +58,28 @@ class StatusService(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """Whether it is this process's turn to send: a `Leadership`."""
+
+    @property
+    def token(self) -> int:
+        """Another number for every new leader; 0 while this process does not lead."""
+        ...
+
+    def may_act(self) -> bool:
+        """Whether this process leads now."""
+        ...
+
+
+class Always:
+    """The turn of a process that nobody shares the store with."""
+
+    token = 1
+
+    def may_act(self) -> bool:
+        return True
+
+
 class Outbox:
     """The letters of one repository and their only sender."""
 
@@ -62,10 +89,13 @@ class Outbox:
         store: OutboxStore,
         clock: Clock,
         *,
+        turn: Turn | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._service, self._store, self._clock, self._sleep = service, store, clock, sleep
+        self._turn = turn or Always()
         self._letters: dict[LetterKey, Letter] | None = None
+        self._loaded_for = 0
         self._verified: set[str] = set()
         self._failures: dict[LetterKey, int] = {}
         self._paused_at: datetime | None = None
@@ -77,7 +107,7 @@ class Outbox:
         """Every letter that is remembered.
 
         Raises:
-            EnvironmentFault: the store cannot be read.
+            CatwalkError: the store cannot be read.
         """
         return tuple((await self._loaded()).values())
 
@@ -87,7 +117,7 @@ class Outbox:
         `again` says it once more all the same, because a person asked.
 
         Raises:
-            EnvironmentFault: the store cannot be written.
+            CatwalkError: the store cannot be written, or this process leads no longer.
         """
         change = asked_again if again else wanting
         fresh = await self._change(lambda letters: [change(letters.get(key_of(status)), status) for status in statuses])
@@ -100,6 +130,8 @@ class Outbox:
 
     async def step(self) -> float:
         """Does the next thing that is due, if one is; gives the seconds until the next may be (infinite: none is)."""
+        if not self._turn.may_act():
+            return UNTIL_OUR_TURN_S
         waiting = self._waiting_s()
         letter = await self._next_due()
         if letter is None:
@@ -112,6 +144,10 @@ class Outbox:
             self._limited(limit)
         except Unavailable as outage:
             self._back_off(letter, outage)
+        except Conflict:
+            # The lead was lost on the way: the next leader finds at GitHub what came of it.
+            self._letters = None
+            return UNTIL_OUR_TURN_S
         except CatwalkError as refusal:
             await self._refused(letter, refusal)
         return self._waiting_s()
@@ -134,9 +170,19 @@ class Outbox:
         """Sends until nothing is due or time is up, for commands that end; gives whether everything was said."""
         with anyio.move_on_after(timeout_s):
             while (delay_s := await self.step()) < math.inf:
+                if not self._turn.may_act():
+                    return False
                 await self._sleep(delay_s)
             return True
         return False
+
+    async def waits(self) -> bool:
+        """Whether anything is still to be sent.
+
+        Raises:
+            CatwalkError: the store cannot be read.
+        """
+        return await self._next_due() is not None
 
     async def _advance(self, letter: Letter) -> None:
         """One call: the list of the commit if it is not trusted, else the post."""
@@ -206,9 +252,11 @@ class Outbox:
     async def _loaded(self) -> dict[LetterKey, Letter]:
         """A new process may have a new token, so refusals of the last one are tried once more."""
         async with self._loading:
-            if self._letters is None:
+            if self._letters is None or self._loaded_for != self._turn.token:
+                self._loaded_for = self._turn.token
                 stored = await self._store.load()
                 self._letters = {letter.key: replace(letter, refusal="") for letter in stored}
+                self._verified.clear()
         return self._letters
 
     async def _change(self, changes: Callable[[Mapping[LetterKey, Letter]], Sequence[Letter]]) -> Sequence[Letter]:
@@ -216,8 +264,8 @@ class Outbox:
 
         The reporter and the sender change letters at the same time; neither may undo what the other did.
         """
-        letters = await self._loaded()
         async with self._changing:
+            letters = await self._loaded()
             different = [letter for letter in changes(letters) if letters.get(letter.key) != letter]
             if different:
                 await self._store.save(different)
@@ -225,9 +273,8 @@ class Outbox:
         return different
 
     async def _forget_old(self) -> None:
-        letters = await self._loaded()
         async with self._changing:
-            await self._forget_beyond(letters)
+            await self._forget_beyond(await self._loaded())
 
     async def _forget_beyond(self, letters: dict[LetterKey, Letter]) -> None:
         commits = list(dict.fromkeys(letter.wanted.sha for letter in letters.values()))

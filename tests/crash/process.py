@@ -31,7 +31,7 @@ from reconciler.report.github import GitHub, PersonalToken, RepositoryStatuses
 from reconciler.report.outbox import Outbox
 from reconciler.report.reporter import GitHubReporter
 from reconciler.report.repository import Repository
-from reconciler.report.stores import FileOutboxStore
+from reconciler.report.stores import LETTERS, ShelfOutboxStore
 from reconciler.sops.identities import load_identities
 from reconciler.sops.server_secrets import ServerSecrets
 from reconciler.sources.git.remote import RemoteSource
@@ -179,8 +179,8 @@ async def opened(life: Life) -> AsyncGenerator[Catwalk]:
         stack.callback(store.close)
         lead = Leadership(store.leases, holder=holder_name("catwalk serve"), elapsed=lambda: time.monotonic() / SLOWLY)
         statuses = RepositoryStatuses(github, Repository(host="github.com", owner="acme", name="fleet"))
-        letters = FileOutboxStore(life.state_dir / "outbox.json")
-        reporter = GitHubReporter(Outbox(statuses, letters, engine_time, sleep=engine_time.sleep))
+        letters = ShelfOutboxStore(store.fenced(lead).shelf(LETTERS))
+        reporter = GitHubReporter(Outbox(statuses, letters, engine_time, turn=lead, sleep=engine_time.sleep))
         source = RemoteSource(url=life.upstream_url, state_dir=life.state_dir, branch="main")
         ports = Ports(
             source=source,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import EnvironmentFault, RateLimited, Unavailable
+from reconciler.errors import Conflict, EnvironmentFault, RateLimited, Unavailable
 from reconciler.report.letters import MOST_POSTS
-from reconciler.report.outbox import MOST_COMMITS, MOST_FAILURES, SPACING_S, Outbox
+from reconciler.report.outbox import MOST_COMMITS, MOST_FAILURES, SPACING_S, UNTIL_OUR_TURN_S, Outbox
 from reconciler.report.statuses import CommitStatus, StatusState
-from reconciler.report.stores import FileOutboxStore, MemoryOutboxStore
+from reconciler.report.stores import MemoryOutboxStore
 
 SHA = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"
 
@@ -127,9 +127,10 @@ async def test_a_refused_letter_holds_no_other_up(outbox, github, clock):
     assert github.states("catwalk/sync") == ["pending"]
 
 
-async def test_a_restart_sends_what_was_not_sent(service, github, clock, tmp_path):
-    await Outbox(service, FileOutboxStore(tmp_path / "outbox.json"), clock).want([status("failure")])
-    await settle(Outbox(service, FileOutboxStore(tmp_path / "outbox.json"), clock), clock)
+async def test_a_restart_sends_what_was_not_sent(service, github, clock):
+    store = MemoryOutboxStore()
+    await Outbox(service, store, clock).want([status("failure")])
+    await settle(Outbox(service, store, clock), clock)
     assert github.states("catwalk/sync") == ["failure"]
 
 
@@ -306,11 +307,78 @@ async def through_failures(clock, draw, wishes):
     return service.posted
 
 
-async def test_a_store_that_cannot_be_written_is_told_to_the_caller(service, clock, tmp_path):
-    (tmp_path / "occupied").write_text("", encoding="utf-8")
-    outbox = Outbox(service, FileOutboxStore(tmp_path / "occupied" / "outbox.json"), clock)
+class BrokenStore(MemoryOutboxStore):
+    __slots__ = ("fault",)
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        super().__init__()
+        self.fault = fault
+
+    async def save(self, letters):
+        if self.fault is not None:
+            raise self.fault
+        await super().save(letters)
+
+
+async def test_a_store_that_cannot_be_written_is_told_to_the_caller(service, clock):
+    outbox = Outbox(service, BrokenStore(EnvironmentFault("database-failed", "the disk is full")), clock)
     with pytest.raises(EnvironmentFault):
         await outbox.want([status()])
+
+
+class Lease:
+    """Who leads, as a test says it."""
+
+    def __init__(self) -> None:
+        self.token = 0
+
+    def may_act(self) -> bool:
+        return bool(self.token)
+
+
+async def test_of_two_processes_the_one_that_leads_sends(service, github, clock):
+    store, first, second = MemoryOutboxStore(), Lease(), Lease()
+    one, other = Outbox(service, store, clock, turn=first), Outbox(service, store, clock, turn=second)
+    first.token = 1
+    await one.want([status("pending")])
+    assert await other.step() == UNTIL_OUR_TURN_S
+    await settle(one, clock)
+    await one.want([status("success")])
+    first.token, second.token = 0, 2
+    assert await one.step() == UNTIL_OUR_TURN_S
+    await settle(other, clock)
+    assert github.states("catwalk/sync") == ["pending", "success"]
+
+
+async def test_a_process_that_leads_again_knows_what_was_said_meanwhile(service, github, clock):
+    store, first, second = MemoryOutboxStore(), Lease(), Lease()
+    one, other = Outbox(service, store, clock, turn=first), Outbox(service, store, clock, turn=second)
+    for number in range(9):
+        leads, lease = (one, first) if number % 2 else (other, second)
+        first.token = second.token = 0
+        lease.token = number + 1
+        await leads.want([status("success" if number % 2 else "failure")])
+        await settle(leads, clock)
+    assert len(github.posted) == MOST_POSTS
+    assert [one["state"] for one in github.posted] == ["failure", "success"] * 3
+
+
+async def test_who_loses_the_lead_over_a_post_leaves_the_rest_to_the_next(service, github, clock):
+    store = BrokenStore()
+    await Outbox(service, store, clock).want([status("success")])
+    late = Outbox(service, store, clock)
+    await late.step()
+    store.fault = Conflict("not-leading", "another process leads")
+    assert await late.step() == UNTIL_OUR_TURN_S
+    store.fault = None
+    await settle(Outbox(service, store, clock), clock)
+    assert github.states("catwalk/sync") == ["success"]
+
+
+async def test_a_command_that_does_not_lead_does_not_wait_for_its_turn(service, clock):
+    store = MemoryOutboxStore()
+    await Outbox(service, store, clock).want([status()])
+    assert not await Outbox(service, store, clock, turn=Lease()).drain(timeout_s=60)
 
 
 async def test_a_clock_that_is_set_back_makes_no_pause_longer(outbox, github, clock):

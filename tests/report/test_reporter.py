@@ -9,10 +9,11 @@ from structlog.testing import capture_logs
 from reconciler.core.actions import Pass
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import Cause, Revision, ServerState, ServerStatus, Trigger
+from reconciler.errors import EnvironmentFault
 from reconciler.loop.ports import Reporter
 from reconciler.report.outbox import Outbox
 from reconciler.report.reporter import GitHubReporter, NullReporter
-from reconciler.report.stores import FileOutboxStore, MemoryOutboxStore
+from reconciler.report.stores import MemoryOutboxStore
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 FIRST = Revision(commit="b" * 40, branch="main", source="https://github.com/acme/fleet")
@@ -86,9 +87,13 @@ async def test_a_refused_commit_fails_while_the_old_one_stays_healthy(told, gith
     assert github.states("catwalk/health", SECOND.commit) == []
 
 
-async def test_reporting_never_fails_a_pass(service, clock, tmp_path):
-    (tmp_path / "occupied").write_text("", encoding="utf-8")
-    outbox = Outbox(service, FileOutboxStore(tmp_path / "occupied" / "outbox.json"), clock)
+class FullStore(MemoryOutboxStore):
+    async def save(self, _):
+        raise EnvironmentFault("database-failed", "the disk is full")
+
+
+async def test_reporting_never_fails_a_pass(service, clock):
+    outbox = Outbox(service, FullStore(), clock)
     with capture_logs() as told:
         await GitHubReporter(outbox).report(finished(FIRST, READY))
     assert [line["event"] for line in told] == ["report_failed"]

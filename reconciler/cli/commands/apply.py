@@ -11,13 +11,14 @@ import anyio
 import click
 from rich.console import Console
 
+from reconciler.cli.github_access import open_github
 from reconciler.cli.options import AS_JSON, DIRECTORY, WORKTREE, debug
 from reconciler.cli.place import Place, find_place, make_state, with_dotenv
 from reconciler.cli.present_machines import live_machines
 from reconciler.cli.problems import NO, exit_code, print_problems
 from reconciler.cli.progress_json import JSONProgress
 from reconciler.cli.progress_text import TextProgress
-from reconciler.cli.reporting import open_reporter
+from reconciler.cli.reporting import LAST_POSTS_S, Outside
 from reconciler.cli.repository import open_source
 from reconciler.cli.telemetry import traces
 from reconciler.cli.wiring import Request, wired
@@ -86,14 +87,17 @@ def _request(place: Place, settings: Settings, worktree: bool, progress: Progres
 async def _apply(request: Request, wish: Wish) -> Pass:
     async with AsyncExitStack() as opened:
         await opened.enter_async_context(traces(os.environ))
-        reporter = await opened.enter_async_context(open_reporter(request.place, request.settings))
-        connected = await opened.enter_async_context(wired(replace(request, reporter=reporter)))
+        access = await opened.enter_async_context(open_github(request.settings))
+        outside = Outside(settings=request.settings, access=access)
+        connected = await opened.enter_async_context(wired(replace(request, report=outside.report)))
         if wish.prune:
             await connected.store.confirm_prune(wish.prune)
         assert connected.lead is not None
         await opened.enter_async_context(connected.lead.held(patience_s=PATIENCE_S))
         signals = Signals(may_act=connected.lead.may_act)
-        return await connected.reconciler.run_pass(Trigger.COMMAND, signals=signals, expected_digest=wish.plan)
+        finished = await connected.reconciler.run_pass(Trigger.COMMAND, signals=signals, expected_digest=wish.plan)
+        await connected.reporting.drain(timeout_s=LAST_POSTS_S)
+        return finished
 
 
 def _left_over(finished: Pass, confirmed: str) -> Iterator[Problem]:

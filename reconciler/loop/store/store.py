@@ -108,6 +108,11 @@ class Store:
 
         return await self._database.write(work)
 
+    async def claimed(self, name: str) -> str:
+        """What stands under a name; empty where nothing does."""
+        texts = await self._database.read(lambda connection: shelves.read_texts(connection, CLAIMS))
+        return dict(texts).get(name, "")
+
     async def waiting(self) -> Sequence[WaitingProposal]:
         return await self._database.read(proposals.read_waiting)
 

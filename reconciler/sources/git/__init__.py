@@ -6,8 +6,17 @@ a repository is ever written where a program could run it. `WorktreeSource` foll
 """
 
 from reconciler.sources.git.local import LocalSource, discover
-from reconciler.sources.git.remote import RemoteSource
+from reconciler.sources.git.remote import Lender, RemoteSource
 from reconciler.sources.git.transport import HttpsToken, SshKey, TransportLimits
 from reconciler.sources.git.worktree import WorktreeSource
 
-__all__ = ["HttpsToken", "LocalSource", "RemoteSource", "SshKey", "TransportLimits", "WorktreeSource", "discover"]
+__all__ = [
+    "HttpsToken",
+    "Lender",
+    "LocalSource",
+    "RemoteSource",
+    "SshKey",
+    "TransportLimits",
+    "WorktreeSource",
+    "discover",
+]

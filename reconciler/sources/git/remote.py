@@ -10,7 +10,7 @@ import posixpath
 import re
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ import anyio.to_thread
 import pygit2
 
 from reconciler.core.types import Revision
-from reconciler.errors import EnvironmentFault, Unavailable
+from reconciler.errors import EnvironmentFault, SourceError, Unavailable
+from reconciler.loop.ports import Proposal
 from reconciler.sources.git.blobs import has_commit, read_files, revision_of
 from reconciler.sources.git.faults import remote_fault
 from reconciler.sources.git.transport import (
@@ -36,6 +37,8 @@ from reconciler.sources.git.transport import (
 )
 
 ResultT = TypeVar("ResultT")
+Lender = Callable[[], Awaitable[Credentials]]
+"""Raises CatwalkError when it has no credentials now."""
 
 _GRACE_S: Final = 1.0
 """How much longer than the deadline the thread may take to notice it before it is left behind."""
@@ -58,6 +61,8 @@ class RemoteSource:
     directory: str = ""
     """The followed directory of the repository, `/`-separated; empty for the root."""
     credentials: Credentials | None = field(default=None, repr=False)
+    lender: Lender | None = field(default=None, repr=False)
+    """Gives credentials for each operation, where they change by themselves; in the place of `credentials`."""
     known_hosts: Path = field(default_factory=lambda: Path.home() / ".ssh" / "known_hosts")
     """Host keys to trust for ssh, besides GitHub's own."""
     proxy: str = ""
@@ -91,6 +96,16 @@ class RemoteSource:
         """
         return await self._run(partial(self._files, revision))
 
+    async def proposed(self, proposal: Proposal) -> tuple[Revision, Mapping[str, bytes]]:
+        """A proposed commit, fetched by the name that the host keeps it under, with its files.
+
+        Raises:
+            Unavailable: the host does not answer now.
+            SourceError: the commit was pushed over, does not hold the followed directory, or a file exceeds a limit.
+            EnvironmentFault: the host refuses the credentials, cannot be trusted, or has no such name.
+        """
+        return await self._run(partial(self._proposed, proposal))
+
     @property
     def mirror(self) -> Path:
         """The bare repository in the state directory."""
@@ -98,6 +113,9 @@ class RemoteSource:
 
     async def _run(self, work: Callable[[Deadline], ResultT]) -> ResultT:
         deadline = Deadline(self.limits.total_s)
+        if self.lender is not None:
+            self.credentials = await self.lender()
+            refuse_unfit(self._address, self.credentials)
         try:
             with anyio.fail_after(self.limits.total_s + _GRACE_S):
                 return await anyio.to_thread.run_sync(
@@ -133,6 +151,18 @@ class RemoteSource:
         if _COMMIT.match(revision.commit) and not has_commit(repository, revision.commit):
             repository = self._fetch(f"+{revision.commit}:refs/catwalk/{revision.commit}", deadline)
         return read_files(repository, revision, self.directory)
+
+    def _proposed(self, proposal: Proposal, deadline: Deadline) -> tuple[Revision, Mapping[str, bytes]]:
+        repository = self._open()
+        if not has_commit(repository, proposal.commit):
+            repository = self._fetch(f"+{proposal.ref}:refs/catwalk/proposed", deadline)
+        if not has_commit(repository, proposal.commit):
+            raise SourceError(
+                "revision-gone", f"the commit {proposal.commit[:7]} was pushed over", hint="the newer one is planned"
+            )
+        commit = repository[proposal.commit].peel(pygit2.Commit)
+        revision = revision_of(commit, branch=proposal.ref, source=self.url)
+        return revision, read_files(repository, revision, self.directory)
 
     def _advertised(self, deadline: Deadline) -> tuple[str, str]:
         """The followed branch and its commit, as the host says now."""

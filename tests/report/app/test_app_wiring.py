@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.cli.place import Place
-from reconciler.cli.reporting import open_reporter
+from reconciler.cli.github_access import open_github
+from reconciler.cli.reporting import Backstage, Outside
 from reconciler.core.actions import Pass
 from reconciler.core.types import Revision, ServerState, ServerStatus, Trigger
 from reconciler.errors import EnvironmentFault
 from reconciler.loop.clock import SystemClock
+from reconciler.loop.store import open_store
 from reconciler.report.reporter import NullReporter
 from reconciler.settings import read_settings
 
@@ -23,21 +24,28 @@ PASS = Pass(
 )  # fmt: skip
 
 
-@pytest.fixture
-def place(tmp_path):
-    return Place(directory=tmp_path, state_dir=tmp_path)
+class NoLogs:
+    async def recent(self, _app, *, limit):
+        del limit
+        return ()
 
 
 @pytest.fixture
-def told(loopback, place, desk):
+def told(loopback, tmp_path, desk):
     """Reports one pass with what an environment holds, in the time of this machine."""
     desk.clock = SystemClock()
 
     async def tell(environment):
         where = {"CATWALK_REPO_URL": "https://github.com/acme/fleet", "GITHUB_API_URL": loopback[1]}
-        async with open_reporter(place, read_settings({**where, **environment})) as reporter:
-            await reporter.report(PASS)
-        return reporter
+        settings = read_settings({**where, **environment})
+        store = await open_store(tmp_path, SystemClock())
+        async with open_github(settings) as access:
+            backstage = Backstage(store=store, lead=None, logs=NoLogs(), fleet_name=lambda: "acme")
+            reporting = Outside(settings=settings, access=access).report(backstage)
+            await reporting.reporter.report(PASS)
+            await reporting.drain(timeout_s=20)
+        store.close()
+        return reporting.reporter
 
     return tell
 

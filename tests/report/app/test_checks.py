@@ -12,7 +12,7 @@ from reconciler.report.details import Annotation, CheckDetails
 from reconciler.report.letters import MOST_POSTS
 from reconciler.report.outbox import Outbox
 from reconciler.report.statuses import CommitStatus, StatusState, superseded
-from reconciler.report.stores import FileOutboxStore, MemoryOutboxStore
+from reconciler.report.stores import MemoryOutboxStore
 
 SHA = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"
 MARK = Annotation(path="catwalk.yaml", line=3, message="unknown key", title="unknown-key")
@@ -85,15 +85,15 @@ async def test_a_run_that_a_newer_commit_overtook_is_cancelled(outbox, desk, set
 
 
 async def test_what_was_said_is_not_repeated_by_the_next_process(
-    checks, desk, settle, clock, tmp_path, app_door, repository, pace, app_id
+    checks, desk, settle, clock, app_door, repository, pace, app_id
 ):
-    store = tmp_path / "outbox.json"
-    outbox = Outbox(checks, FileOutboxStore(store), clock)
+    store = MemoryOutboxStore()
+    outbox = Outbox(checks, store, clock)
     await outbox.want([status(), status("success", "catwalk/health", "1/1 healthy")])
     await settle(outbox)
-    for restarted_with in (store, tmp_path / "lost.json"):
+    for restarted_with in (store, MemoryOutboxStore()):
         fresh = RepositoryChecks(app_door, repository, pace, app_id=app_id)
-        outbox = Outbox(fresh, FileOutboxStore(restarted_with), clock)
+        outbox = Outbox(fresh, restarted_with, clock)
         await outbox.want([status(), status("success", "catwalk/health", "1/1 healthy")])
         await settle(outbox)
     assert [run["name"] for run in desk.runs] == ["catwalk/sync", "catwalk/health"]
