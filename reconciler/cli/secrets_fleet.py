@@ -1,7 +1,8 @@
 """The secrets of the fleet in a directory, as the files lie there: what every `catwalk secrets` command starts from."""
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NoReturn
@@ -16,7 +17,10 @@ from reconciler.errors import EnvironmentFault, SourceError
 from reconciler.settings import read_settings
 from reconciler.sops.files import is_encrypted
 from reconciler.sops.identities import Identities, load_identities
+from reconciler.sops.metadata import KeyService
 from reconciler.sops.services.configured import key_environment
+from reconciler.sops.writing.creation import Encryption
+from reconciler.sops.writing.creation_rules import find_rule
 from reconciler.sources.git import WorktreeSource
 from reconciler.sources.layout import ENCRYPTED_SUFFIX, is_manifest, is_secret_file, secret_file
 from reconciler.sources.manifests import read_manifests
@@ -98,6 +102,19 @@ def environment_identities(directory: Path, environment: Mapping[str, str]) -> I
     """
     settings = read_settings(with_dotenv(directory, environment))
     return load_identities(key_environment(settings.key_environment or {}))
+
+
+def encryption_for(directory: Path, path: Path) -> Encryption:
+    """How `.sops.yaml` wants a file; where it names key services, those of the environment are at hand.
+
+    Raises:
+        InvalidCreationRules: no usable rule.
+        KeyUnreadable: the key file cannot be read, and is needed to know the key services.
+    """
+    encryption = find_rule(path).encryption
+    if all(key.service is KeyService.AGE for key in encryption.keys.keys):
+        return encryption
+    return replace(encryption, services=environment_identities(directory, os.environ).services)
 
 
 def spec_of(manifests: ManifestSet, server: str) -> ServerSpec:

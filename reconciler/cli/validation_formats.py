@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from reconciler.cli.validation import Finding
+from reconciler.core.findings import Finding
 from reconciler.core.problems import Problem
 from reconciler.web.plans import problem_document
 

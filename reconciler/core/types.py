@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from reconciler.core.digests import server_digest
 from reconciler.core.health_policy import HealthPolicy
+from reconciler.core.locked import LockDuty, LockedProgram
 from reconciler.core.problems import Location, Problem
 from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram, PlacedFile
 from reconciler.core.prune_policy import PrunePolicy
@@ -120,7 +121,6 @@ class ServerSpec:
     package: Program
     arguments: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    """What runs in place of the program's executable."""
     files: tuple[PlacedFile, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     secrets: tuple[SecretDeclaration, ...] = ()
@@ -140,6 +140,11 @@ class ServerSpec:
     suspended: bool = False
     description: str = ""
     location: Location | None = None
+    program_location: Location | None = None
+    """Where the manifest names the program."""
+    locked: LockedProgram | None = None
+    """What `catwalk.lock` says about it, fitting or not."""
+    lock_duty: LockDuty = LockDuty.NONE
 
     @property
     def secret_names(self) -> tuple[str, ...]:
@@ -273,6 +278,8 @@ class Observation:
     machines: tuple[ObservedMachine, ...] = ()
     complete: bool = True
     incomplete_reason: str = ""
+    platform_time: datetime | None = None
+    """When it was, by the clock that the times of the machines are from; none where the platform does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

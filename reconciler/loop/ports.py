@@ -13,6 +13,7 @@ from reconciler.core.actions import Action, Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.proposals import ProposedPlan
+from reconciler.core.releases import Release
 from reconciler.core.secret import SecretValue
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
@@ -80,8 +81,11 @@ class SecretReader(Protocol):
 class PackageCatalog(Protocol):
     """The registries that packages come from."""
 
-    async def check(self, reference: PackageReference, *, entrypoint: str = "") -> None:
+    async def check(self, reference: PackageReference, *, entrypoint: str = "") -> Release | None:
         """Refuses what cannot start: a package, version or executable that does not exist.
+
+        Returns:
+            What the registry says about it; none where nothing is known.
 
         Raises:
             SourceError: it does not exist, or has nothing to run.
@@ -93,8 +97,12 @@ class PackageCatalog(Protocol):
 class Fleet(Protocol):
     """The machines of this fleet, behind the Machines API."""
 
-    async def observe(self) -> Observation:
+    async def observe(self, *, glance: bool = False) -> Observation:
         """Everything that exists. An answer that may be partial says so in `complete`.
+
+        Args:
+            glance: takes a machine that was well a few seconds ago for well. Whatever changes about a machine is seen
+                all the same; how it does is not. For looks that soon follow a full one.
 
         Raises:
             Unavailable: nothing could be read.

@@ -1,8 +1,8 @@
 """Which files of a repository belong to the desired state, and how much of them is read.
 
 Manifests are the files named `catwalk.yaml` anywhere below the followed directory. Secret files are what lies in
-`secrets/` beside a manifest and ends in `.sops.yaml`. Nothing else is ever read, so a large repository costs no more
-than a small one, and no limit can be passed by accident.
+`secrets/` beside a manifest and ends in `.sops.yaml`; a lock is the `catwalk.lock` beside one. Nothing else is ever
+read, so a large repository costs no more than a small one, and no limit can be passed by accident.
 """
 
 import posixpath
@@ -12,6 +12,7 @@ from typing import Final
 from reconciler.errors import SourceError
 
 MANIFEST_NAME: Final = "catwalk.yaml"
+LOCK_NAME: Final = "catwalk.lock"
 SECRETS_FOLDER: Final = "secrets"
 ENCRYPTED_SUFFIX: Final = ".sops.yaml"
 
@@ -23,8 +24,18 @@ IGNORED_FOLDERS: Final = frozenset({".git", ".catwalk"})
 
 
 def is_candidate(path: str) -> bool:
-    """Whether a file may belong to the desired state; secret files also need a manifest beside their folder."""
-    return is_manifest(path) or (path.endswith(ENCRYPTED_SUFFIX) and SECRETS_FOLDER in path.split("/")[:-1])
+    """Whether a file may belong to the desired state; locks and secret files also need a manifest beside them."""
+    return is_manifest(path) or is_secret_file(path) or posixpath.basename(path) == LOCK_NAME
+
+
+def is_secret_file(path: str) -> bool:
+    """Whether the file may hold one secret, by its name and place."""
+    return path.endswith(ENCRYPTED_SUFFIX) and SECRETS_FOLDER in path.split("/")[:-1]
+
+
+def lock_file(manifest: str) -> str:
+    """The lock that belongs to a manifest, whether there is one or not."""
+    return posixpath.join(posixpath.dirname(manifest), LOCK_NAME)
 
 
 def is_manifest(path: str) -> bool:
@@ -46,10 +57,11 @@ def select(candidates: Iterable[str]) -> tuple[str, ...]:
     paths = sorted(candidates)
     manifests = [path for path in paths if is_manifest(path)]
     folders = {posixpath.join(posixpath.dirname(path), SECRETS_FOLDER) for path in manifests}
-    secrets = [path for path in paths if not is_manifest(path) and _lies_below(path, folders)]
+    locks = sorted({lock_file(path) for path in manifests}.intersection(paths))
+    secrets = [path for path in paths if is_secret_file(path) and _lies_below(path, folders)]
     _refuse_more_than(MOST_MANIFESTS, manifests, "manifests")
     _refuse_more_than(MOST_SECRET_FILES, secrets, "secret files")
-    return (*manifests, *secrets)
+    return (*manifests, *locks, *secrets)
 
 
 def _lies_below(path: str, folders: Collection[str]) -> bool:

@@ -35,7 +35,7 @@ def strictest_prune(manifests: Sequence[Manifest]) -> PrunePolicy:
 
 def policy_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
     """Where a fleet whose manifests could all be read breaks the policy that they state together."""
-    if _pinned_required(manifests):
+    if pinned_required(manifests):
         yield from _unpinned(servers)
     for document, manifest in manifests:
         for server in servers:
@@ -45,23 +45,26 @@ def policy_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[
 
 def policy_warnings(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
     """What works, and what the policy cannot judge."""
-    if not _pinned_required(manifests):
+    if not pinned_required(manifests):
         yield from _unpinned(servers)
     if any("max_monthly_cost" in manifest.policy.model_fields_set for _, manifest in manifests):
         yield from _unpriced(servers)
 
 
-def _pinned_required(manifests: Read) -> bool:
+def pinned_required(manifests: Read) -> bool:
+    """Whether any manifest wants everything pinned."""
     return any(manifest.policy.pinned == "required" for _, manifest in manifests)
 
 
 def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
     for server in servers:
+        if server.locked is not None:
+            continue  # Whether the lock fits is judged with what the registry says.
         package, image = server.written.package, server.written.image
         if package and not package_parts(package).version:
             message = f"`{package}` has no version: the newest one runs, today this and tomorrow that"
             place = server.document.place((*server.path, "package"))
-            yield server.problem("unpinned-package", message, "pin it with `@VERSION`", place)
+            yield server.problem("unpinned-package", message, "pin it with `@VERSION`, or run `catwalk lock`", place)
         if image and "@" not in image:
             message = f"`{image}` has no digest: whatever its tag stands for runs, today this and tomorrow that"
             place = server.document.place((*server.path, "image"))
@@ -71,7 +74,7 @@ def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
 
 def _admission_problems(document: Document, manifest: Manifest, server: ReadServer) -> Iterator[Problem]:
     """What one policy says about the source of one server; folders of the own repository are its own business."""
-    names, source = _subjects(server), _source_key(server)
+    names, source = _subjects(server), server.source
     policy = manifest.policy
     place = server.document.place((*server.path, source))
     for number, pattern in enumerate(policy.deny):
@@ -101,10 +104,6 @@ def _subjects(server: ReadServer) -> tuple[str, ...]:
         parts = package_parts(written.package)
         return f"{parts.registry}:{parts.name}", written.package
     return ()
-
-
-def _source_key(server: ReadServer) -> str:
-    return next(key for key in ("git", "image", "package", "directory") if key in server.written.model_fields_set)
 
 
 def _cost_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:

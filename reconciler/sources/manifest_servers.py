@@ -6,10 +6,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from reconciler.core.locked import LockedProgram
 from reconciler.core.problems import Location, Problem
 from reconciler.sources.yaml_nodes import Document, Path
 from schemas.v1 import manifest as schema
 from schemas.v1.machine import Health, Scale, VirtualMachine
+from schemas.v1.manifest import SOURCE_KEYS
 
 PartT = TypeVar("PartT", bound=BaseModel)
 
@@ -23,6 +25,8 @@ class ReadServer:
     name: str
     files: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)
     """All of the revision, among them what lies in the folders that servers run from."""
+    locks: Mapping[str, LockedProgram] = field(default_factory=dict[str, LockedProgram], repr=False)
+    """The entries of the lock beside the manifest, by server; none where there is no lock."""
 
     @property
     def written(self) -> schema.Server:
@@ -35,6 +39,16 @@ class ReadServer:
     @property
     def location(self) -> Location:
         return self.document.key_place(self.path)
+
+    @property
+    def source(self) -> str:
+        """The key that names the program."""
+        return next(key for key in SOURCE_KEYS if key in self.written.model_fields_set)
+
+    @property
+    def locked(self) -> LockedProgram | None:
+        """What the lock beside the manifest says about it."""
+        return self.locks.get(self.name)
 
     def place(self, *fields: str) -> Location:
         """Where a field was written: at the server, else in the defaults, else the server itself."""

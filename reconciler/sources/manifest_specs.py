@@ -7,6 +7,8 @@ server, so each problem points to the one that was written last.
 from collections.abc import Iterator, Sequence
 
 from reconciler.core.health_policy import HealthPolicy
+from reconciler.core.lock_rules import effective_program
+from reconciler.core.locked import LockDuty
 from reconciler.core.problems import Problem
 from reconciler.core.resolve import ADAPTER_PORT
 from reconciler.core.serving import Serving, SessionMode, TransportType
@@ -97,13 +99,13 @@ def _unused_transport(server: ReadServer, fields: Sequence[str]) -> Iterator[Pro
         yield server.problem("bad-transport", message, "write `type: streamable-http`, or remove it", place)
 
 
-def server_spec(server: ReadServer) -> ServerSpec:
-    """The spec of a server without problems."""
+def server_spec(server: ReadServer, *, pinned_required: bool = False) -> ServerSpec:
+    """The spec of a server without problems; `pinned_required` is what the policy of the fleet says."""
     written, defaults = server.written, server.manifest.defaults
     return ServerSpec(
         fleet=server.manifest.fleet,
         name=server.name,
-        package=program_of(server),
+        package=effective_program(program_of(server), server.locked),
         arguments=written.args,
         command=written.command,
         files=tuple(placed_files(server)),
@@ -120,6 +122,9 @@ def server_spec(server: ReadServer) -> ServerSpec:
         suspended=written.suspend,
         description=written.description,
         location=server.location,
+        program_location=server.place(server.source),
+        locked=server.locked,
+        lock_duty=LockDuty.REQUIRED if pinned_required else LockDuty.EXPECTED if server.locks else LockDuty.NONE,
     )
 
 

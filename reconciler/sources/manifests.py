@@ -9,13 +9,15 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
+from reconciler.core.locked import LockedProgram
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.errors import InvalidManifests
-from reconciler.sources.layout import MANIFEST_NAME, is_manifest
+from reconciler.sources.layout import MANIFEST_NAME, is_manifest, lock_file
+from reconciler.sources.locks import read_lock
 from reconciler.sources.manifest_dependencies import dependency_problems
 from reconciler.sources.manifest_gateway import gateway_problems, gateway_rules
-from reconciler.sources.manifest_policy import policy_problems, policy_warnings, strictest_prune
+from reconciler.sources.manifest_policy import pinned_required, policy_problems, policy_warnings, strictest_prune
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_servers import ReadServer
 from reconciler.sources.manifest_specs import server_problems, server_spec
@@ -43,8 +45,11 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
             problems += invalid.problems
             continue
         manifests.append((document, manifest))
+        locks, faults = _locks(name, files)
+        problems += faults
         servers += [
-            ReadServer(document=document, manifest=manifest, name=server, files=files) for server in manifest.servers
+            ReadServer(document=document, manifest=manifest, name=server, files=files, locks=locks)
+            for server in manifest.servers
         ]
     whole = not problems
     problems += _problems_together(manifests, servers)
@@ -58,12 +63,24 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
     return _fleet(manifests, servers)
 
 
+def _locks(manifest: str, files: Mapping[str, bytes]) -> tuple[Mapping[str, LockedProgram], tuple[Problem, ...]]:
+    """The lock beside a manifest, and what is wrong with it."""
+    file = lock_file(manifest)
+    try:
+        return (read_lock(file, bytes(files[file])) if file in files else {}), ()
+    except InvalidManifests as invalid:
+        return {}, invalid.problems
+
+
 def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[ReadServer]) -> ManifestSet:
     _, first = manifests[0]
+    pinned = pinned_required(manifests)
     return ManifestSet(
         fleet=first.fleet,
         organization=_stated_organization(manifests),
-        specs=tuple(server_spec(server) for server in sorted(servers, key=lambda server: server.name)),
+        specs=tuple(
+            server_spec(server, pinned_required=pinned) for server in sorted(servers, key=lambda server: server.name)
+        ),
         warnings=tuple(sorted(policy_warnings(manifests, servers), key=_reading_order)),
         files=tuple(document.file for document, _ in manifests),
         prune=strictest_prune([manifest for _, manifest in manifests]),
