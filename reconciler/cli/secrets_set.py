@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from reconciler.cli.secrets_fleet import (
     FLEET,
     FleetFiles,
     SecretPlace,
+    encryption_for,
     environment_identities,
     manifest_of,
     place_of,
@@ -31,10 +32,8 @@ from reconciler.core.secret import SecretValue
 from reconciler.errors import SourceError
 from reconciler.loop.clock import SystemClock
 from reconciler.sops.files import is_encrypted
-from reconciler.sops.metadata import KeyService
 from reconciler.sops.writing.clear_text import with_clear_value, with_empty_key
-from reconciler.sops.writing.creation import Encryption, encrypt
-from reconciler.sops.writing.creation_rules import find_rule
+from reconciler.sops.writing.creation import encrypt
 from reconciler.sops.writing.disk import replace_file
 from reconciler.sops.writing.editing import open_to_edit
 from reconciler.sops.writing.inspection import inspect
@@ -113,7 +112,7 @@ def _check_place(place: SecretPlace, *, inline: bool) -> None:
 
 
 def _own_file(fleet: FleetFiles, place: SecretPlace, value: SecretValue) -> _Change:
-    encryption = _encryption(fleet, place.file)
+    encryption = encryption_for(fleet.directory, fleet.directory / place.file)
     content = new_secret_file(value, place.place, encryption, file=place.file, last_modified=SystemClock().now())
     contents = {place.file: content}
     manifest = "" if place.declared else _manifest(fleet, place)
@@ -160,17 +159,9 @@ def _edited(fleet: FleetFiles, manifest: str, place: SecretPlace, value: SecretV
 
 def _encrypted(fleet: FleetFiles, manifest: str, place: SecretPlace, value: SecretValue) -> bytes:
     """The first secret of a manifest makes a SOPS file of it."""
-    encryption = _encryption(fleet, manifest)
+    encryption = encryption_for(fleet.directory, fleet.directory / manifest)
     clear = with_clear_value(fleet.files[manifest], _path(place), value, file=manifest)
     return encrypt(clear, encryption, file=manifest, last_modified=SystemClock().now())
-
-
-def _encryption(fleet: FleetFiles, file: str) -> Encryption:
-    """The rule for the file; the key services of the environment are at hand where it names one."""
-    encryption = find_rule(fleet.directory / file).encryption
-    if all(key.service is KeyService.AGE for key in encryption.keys.keys):
-        return encryption
-    return replace(encryption, services=environment_identities(fleet.directory, os.environ).services)
 
 
 def _path(place: SecretPlace) -> tuple[str, ...]:

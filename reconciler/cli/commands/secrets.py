@@ -3,6 +3,7 @@
 import click
 
 from reconciler.cli.secrets_checks import doctor_command, lint_command
+from reconciler.cli.secrets_encrypt import encrypt_command
 from reconciler.cli.secrets_init import init_command
 from reconciler.cli.secrets_list import list_command
 from reconciler.cli.secrets_merge import merge_command
@@ -23,6 +24,7 @@ def command() -> None:
 for each in (
     decrypt_command,
     doctor_command,
+    encrypt_command,
     init_command,
     lint_command,
     list_command,
