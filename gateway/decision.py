@@ -22,6 +22,8 @@ from gateway.sessions import BadCapsule, CapsuleSealer, PinnedSession
 from gateway.settings import GatewaySettings
 
 PATH_PREFIX = b"/servers/"
+BY_AGGREGATE = "catwalk.aggregate"
+"""In the scope of a request that the common address makes within this process; nothing from outside can say it."""
 PATH_SUFFIX = b"/mcp"
 _METHODS = frozenset({"POST", "GET", "DELETE"})
 # The revisions with sessions. Everything else in the version header is judged by the modern, stateless rules, also a
@@ -36,6 +38,8 @@ class ClientHead:
     method: str
     path: bytes
     headers: Sequence[tuple[bytes, bytes]]
+    is_aggregate: bool = False
+    """Whether it is a part of a request to the common address, and the caller's credential is one for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,7 @@ class RequestRules:
         """
         read = read_client_headers(head.headers, self._settings)
         self._admission.check(host=read.single.get(b"host"), origin=read.single.get(b"origin"))
-        upstream, grant = self._find(head.path, read.single.get(b"authorization"))
+        upstream, grant = self._find(head, read.single.get(b"authorization"))
         _check_method(head.method)
         content_length = self._check_body_size(head.method, read)
         has_sessions = read.version is None or read.version in _LEGACY_VERSIONS
@@ -164,10 +168,10 @@ class RequestRules:
             return None
         return origins[0]
 
-    def _find(self, path: bytes, authorization: bytes | None) -> tuple[Upstream, Grant]:
+    def _find(self, head: ClientHead, authorization: bytes | None) -> tuple[Upstream, Grant]:
         """The caller is asked for first, so that a stranger does not learn which servers exist."""
-        name = server_name(path)
-        grant = self._settings.access.admit(authorization, name)
+        name = server_name(head.path)
+        grant = self._settings.access.admit(authorization, name, aggregate=head.is_aggregate)
         upstream = self._routes.find(name)
         if upstream is None or grant is None:
             raise refusal(

@@ -37,6 +37,7 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[Upstream] = ()) -> None:
         self._by_server: Mapping[str, Upstream] = MappingProxyType({})
+        self._names: tuple[str, ...] = ()
         self._generation = 0
         self.replace(routes)
 
@@ -54,11 +55,17 @@ class RouteTable:
         by_server = _index(routes)
         if by_server != self._by_server:
             self._by_server = MappingProxyType(by_server)
+            self._names = tuple(sorted(by_server))
             self._generation += 1
 
     def find(self, server: str) -> Upstream | None:
         """The route of that server, or None where there is no such server."""
         return self._by_server.get(server)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The names of all servers, in order."""
+        return self._names
 
     def __len__(self) -> int:
         return len(self._by_server)

@@ -1,0 +1,89 @@
+"""Who calls the aggregate, and which servers they may use.
+
+It asks the same rules as a server's own address does, server by server, so that a list here shows what a call there
+allows. What was found out is remembered with the credential for as long as neither the rules nor the routes change and
+the credential has not run out; the memory is bounded.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from gateway.access import ANONYMOUS, Grant, Undecided
+from gateway.aggregate.names import Names
+from gateway.problems import Refused, internal_fault
+from gateway.routing import RouteTable
+from gateway.settings import GatewaySettings
+
+_MAX_VIEWS = 1000
+_MOST_FETCHES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The aggregate as one caller sees it."""
+
+    principal: str
+    servers: tuple[str, ...]
+    """In the order of their names."""
+    names: Names
+    generation: tuple[int, int]
+    expires_at_s: float | None
+
+
+class Callers:
+    """Finds views by credential."""
+
+    def __init__(self, settings: GatewaySettings, routes: RouteTable) -> None:
+        self._settings = settings
+        self._routes = routes
+        self._views: dict[bytes, View] = {}
+
+    async def view(self, authorization: bytes | None) -> View:
+        """What a caller sees.
+
+        Raises:
+            Refused: the credential is missing or not good (401, 403), or nobody can say (503).
+        """
+        for _ in range(_MOST_FETCHES):
+            try:
+                return self._found(authorization)
+            except Undecided as undecided:
+                await undecided.fetch()
+        raise Refused(internal_fault())
+
+    def _found(self, authorization: bytes | None) -> View:
+        key = hashlib.sha256(authorization or b"").digest()
+        known = self._views.get(key)
+        if known is not None and self._is_good(known):
+            return known
+        view = self._look(authorization)
+        if len(self._views) >= _MAX_VIEWS:
+            del self._views[next(iter(self._views))]
+        self._views[key] = view
+        return view
+
+    def _is_good(self, view: View) -> bool:
+        is_over = view.expires_at_s is not None and view.expires_at_s <= self._settings.now()
+        return not is_over and view.generation == self._generation()
+
+    def _generation(self) -> tuple[int, int]:
+        return self._routes.generation, self._settings.access.generation
+
+    def _look(self, authorization: bytes | None) -> View:
+        generation = self._generation()
+        admit = self._settings.access.admit
+        # Without any server the caller is asked for all the same: a stranger learns nothing, not even that.
+        names = self._routes.servers or ("",)
+        grants = {name: grant for name in names if (grant := admit(authorization, name, aggregate=True)) is not None}
+        servers = tuple(name for name in grants if name)
+        return View(
+            principal=_principal(grants),
+            servers=servers,
+            names=Names(servers, self._settings.aggregate.prefix),
+            generation=generation,
+            expires_at_s=min((each.expires_at_s for each in grants.values() if each.expires_at_s), default=None),
+        )
+
+
+def _principal(grants: dict[str, Grant]) -> str:
+    return next((grant.principal for grant in grants.values()), ANONYMOUS)
