@@ -24,6 +24,7 @@ INTERRUPTED: Final = 130
 SUBCOMMANDS: Final[Mapping[str, str]] = {
     "add": "Add a server from the MCP registry, a package or a server.json to a manifest.",
     "apply": "Make the fleet what the newest commit asks for, once.",
+    "doctor": "Check tokens, keys, programs and clock; say what is missing and where to get it.",
     "engine": "Serve the embedded Machines API alone.",
     "init": "Make a new fleet: manifest, key, editor settings, check of pull requests.",
     "logs": "Show what a server wrote.",
