@@ -60,8 +60,8 @@ class NamedFleet:
             self._fleet = self._open_fleet(found.fleet, found.organization)
         return found
 
-    async def observe(self) -> Observation:
-        return await self._opened().observe()
+    async def observe(self, *, glance: bool = False) -> Observation:
+        return await self._opened().observe(glance=glance)
 
     async def apply(self, action: Action, *, secrets: ServerSecrets, revision: Revision) -> Outcome:
         return await self._opened().apply(action, secrets=secrets, revision=revision)

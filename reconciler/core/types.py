@@ -301,8 +301,7 @@ class Snapshot:
     confirmed_prunes: frozenset[str] = frozenset()
     """Digests of removals that a person agreed to."""
     confirmed_apps: frozenset[str] = frozenset()
-    """Apps of removals that a person agreed to: what an interruption left of one needs no second word. Whoever
-    remembers them forgets an app once it is gone or declared again."""
+    """Apps of removals that a person agreed to: what an interruption left of one needs no second word."""
     former_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """What each server depended on when it last ran, by name: servers go in the opposite order."""
     mute_machines: frozenset[str] = frozenset()

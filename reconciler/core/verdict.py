@@ -79,6 +79,8 @@ class Evidence:
     """Changes to what is wanted that failed and wait for their next try."""
     blocked: Problem | None = None
     """Why the manifest's wish for this server could not be resolved."""
+    platform_time: datetime | None = None
+    """The time of the look by the platform's clock, which alone tells how old a machine is; none where it is unknown."""
 
     @property
     def failure(self) -> Problem | None:
@@ -91,7 +93,7 @@ class Evidence:
 def verdict(spec: ServerSpec, evidence: Evidence, *, now: datetime) -> ServerStatus:
     """The state of one server, with its cause. `since` is `now`; whoever remembers the last verdict corrects it."""
     machine = _speaker(evidence.machines)
-    finding = _judge(spec, machine, evidence, now)
+    finding = _judge(spec, machine, evidence, evidence.platform_time or now)
     status = ServerStatus(
         server=spec.name,
         state=finding.state,

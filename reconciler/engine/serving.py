@@ -51,7 +51,8 @@ async def serve_api(api: AsgiApp, listener: socket.socket, tasks: asyncio.TaskGr
         log_level="critical",
         proxy_headers=False,
         server_header=False,
-        date_header=True,
+        # Answers tell the time of the engine's own clock, which a simulation may set.
+        date_header=False,
         timeout_graceful_shutdown=GRACE_S,
         backlog=BACKLOG,
     )

@@ -4,20 +4,20 @@ It is the same for Fly and for the embedded engine; the base address is the only
 every caller relies on: calls stay under the rate limits, every call ends in time, no answer is read without bound,
 nothing is repeated that could happen twice, and the token goes nowhere but into the header.
 
-One instance has one cookie jar: the `fly_flaps_affinity` cookie brings later calls for an app to the node that saw its
-creation, which is the only way to read one's own writes.
+One instance has one cookie jar, whatever the number of its pools: the `fly_flaps_affinity` cookie brings later calls
+for an app to the node that saw its creation, which is the only way to read one's own writes.
 """
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from random import SystemRandom
 from ssl import PROTOCOL_TLS_CLIENT, SSLContext
 from time import monotonic
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -29,6 +29,8 @@ from reconciler.errors import CatwalkError, RateLimited
 from reconciler.fly import errors
 from reconciler.fly.authorization import authorization
 from reconciler.fly.calls import MEBIBYTE, Call, Effect
+from reconciler.fly.platform_clock import PlatformClock
+from reconciler.fly.pools import Pools
 from reconciler.fly.rates import Schedule
 from reconciler.fly.translation import identify, read_answer, request_id, translate
 
@@ -40,9 +42,6 @@ USER_AGENT: Final = "catwalk/0.1 (+https://catwalk.dev)"
 ATTEMPTS: Final = 5
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 8.0
-CONNECT_TIMEOUT_S: Final = 5.0
-CONNECTIONS: Final = 100
-"""A wait holds its connection for as long as it lasts, so there are more than calls are made at once."""
 RETRY_CAPACITY: Final = 50.0
 RETRY_REFUND: Final = 0.1
 """Each success pays a tenth of a retry back: when the API is down for everybody, retries end instead of multiplying."""
@@ -98,15 +97,8 @@ class MachinesAPI:
         headers = {"User-Agent": user_agent, "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = authorization(token)
-        self._http = httpx.AsyncClient(
-            base_url=base_url.rstrip("/"),
-            headers=headers,
-            timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
-            # A proxy of the environment is right for Fly and wrong for an engine on this machine.
-            trust_env=not _is_loopback(base_url),
-            verify=tls_for(base_url),
-        )
+        self._http = Pools(base_url=base_url, headers=headers, verify=tls_for(base_url))
+        self._platform = PlatformClock(timing.monotonic)
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,6 +111,10 @@ class MachinesAPI:
     async def aclose(self) -> None:
         """Closes all connections."""
         await self._http.aclose()
+
+    def platform_now(self) -> datetime | None:
+        """The time at the platform, to compare the times of its machines with; none while no answer has told it."""
+        return self._platform.now()
 
     async def ask(self, call: Call, answer: type[Answered]) -> Answered:
         """Sends `call` and reads its answer as `answer`; repeats it where that is safe.
@@ -165,7 +161,7 @@ class MachinesAPI:
                 async with self._open(call) as response:
                     return await _read(call, response)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
-            message = f"could not {call.purpose}: no connection to {self._http.base_url.host}"
+            message = f"could not {call.purpose}: no connection to {self._http.host}"
             raise errors.NotSent(
                 "fly-unreachable", message, hint="check the network and CATWALK_FLY_API_URL"
             ) from error
@@ -187,6 +183,7 @@ class MachinesAPI:
                 call.method, call.path, params=dict(call.query) or None, headers=headers, content=content
             ) as response:
                 status = response.status_code
+                self._platform.learn(response.headers.get("date", ""))
                 yield response
         finally:
             if self._on_call is not None:
@@ -240,8 +237,3 @@ def _lost(call: Call, reason: str, status: int, request_id: str) -> CatwalkError
 def tls_for(url: str) -> SSLContext | bool:
     """The certificate store, or one that trusts nobody for a plain address, because loading the real one is slow."""
     return SSLContext(PROTOCOL_TLS_CLIENT) if url.startswith("http:") else True
-
-
-def _is_loopback(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    return host in {"localhost", "::1"} or host.startswith("127.")

@@ -66,13 +66,16 @@ class FlyFleet:
         )
         self._observer = Observer(self._session)
 
-    async def observe(self) -> Observation:
+    async def observe(self, *, glance: bool = False) -> Observation:
         """Everything that exists of this fleet. What could not be read makes it incomplete.
+
+        Args:
+            glance: does not ask again how a machine does that was well a few seconds ago.
 
         Raises:
             CatwalkError: nothing could be read.
         """
-        return await self._observer.observe()
+        return await self._observer.observe(glance=glance)
 
     async def apply(self, action: Action, *, secrets: Mapping[str, SecretValue], revision: Revision) -> Outcome:
         """Does one thing and tells what came of it. A failure is an outcome; a cancellation goes through.

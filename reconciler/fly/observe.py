@@ -5,10 +5,20 @@ asked for a machine that is awake, that was just touched, or that changed since 
 that did not change is remembered, because reading a thousand sleepers every few seconds would say nothing new. Reading
 never wakes a machine.
 
+Of an awake machine the list tells every change of config and state, for each makes another version or another time of
+update, but not how its checks do. So a full look reads each one that is awake, and finds within a tick what is unwell.
+A glance, which follows a full look within the same pass, does so only where there is reason to: checks run every few
+seconds, and a machine that was well has nothing new to tell before. It goes by that only where nothing could be built
+on the answer: a machine that stands alone in its app is no reason to take another one down.
+
+The list is read from its beginning each time, although it could be asked for changes alone (`updated_after`): only a
+whole list proves that a machine is gone.
+
 Whatever could not be read makes the observation incomplete, which forbids every destroy. It is never taken for absence.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,11 +27,13 @@ import anyio
 from reconciler.core.types import MachineState, Observation, ObservedApp, ObservedMachine
 from reconciler.errors import CatwalkError, Unavailable
 from reconciler.fly import apps, errors, machines
-from reconciler.fly.observed import FLEET_KEY, machine_state, observed_machine
+from reconciler.fly.observed import FLEET_KEY, is_well, machine_state, observed_machine
 from reconciler.fly.session import Session
 from reconciler.fly.wire import MachineEntry
 
 DETAIL_CONCURRENCY: Final = 16
+CHECKS_STAND_S: Final = 5.0
+"""The interval of health checks as Catwalk sets it: what was read is no older than the check that may come next."""
 PAGES: Final = 200
 """At a thousand machines a page; a cursor that never ends must not keep a pass for ever."""
 _ASLEEP: Final = frozenset({MachineState.STOPPED, MachineState.SUSPENDED})
@@ -34,6 +46,8 @@ Key = tuple[str, str]
 class _Sight:
     """What one observation has gathered so far."""
 
+    began_s: float
+    glance: bool
     entries: dict[Key, MachineEntry] = field(default_factory=dict[Key, MachineEntry])
     apps: dict[str, str] = field(default_factory=dict[str, str])
     """Network by app."""
@@ -42,9 +56,25 @@ class _Sight:
     unread: set[Key] = field(default_factory=set[Key])
     """Machines whose details were wanted and did not come."""
 
+    def alone(self) -> frozenset[str]:
+        """Apps in which one machine stands alone."""
+        counted = Counter(app for app, _ in self.entries)
+        return frozenset(app for app, number in counted.items() if number == 1)
+
     def miss(self, key: Key, error: CatwalkError) -> None:
         self.unread.add(key)
         self.gaps.append(str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Detail:
+    """What is known of one machine."""
+
+    listed: tuple[str, ...]
+    """What the list said of it when its details were read."""
+    entry: MachineEntry
+    read_s: float
+    """When the look began that read it, in monotonic seconds."""
 
 
 class Observer:
@@ -52,16 +82,18 @@ class Observer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._details: dict[Key, tuple[tuple[str, ...], MachineEntry]] = {}
-        """By machine: what the list said of it when its details were read, and the details."""
+        self._details: dict[Key, _Detail] = {}
 
-    async def observe(self) -> Observation:
+    async def observe(self, *, glance: bool = False) -> Observation:
         """Everything of this fleet that exists.
+
+        Args:
+            glance: does not ask again how a machine does that was well `CHECKS_STAND_S` ago and stands alone.
 
         Raises:
             CatwalkError: nothing could be read.
         """
-        sight = _Sight()
+        sight = _Sight(began_s=self._session.now_s(), glance=glance)
         await self._list_machines(sight)
         await self._list_apps(sight)
         await self._read_details(sight)
@@ -70,6 +102,7 @@ class Observer:
             machines=tuple(self._machines(sight)),
             complete=not sight.gaps,
             incomplete_reason="; ".join(sight.gaps[:3]),
+            platform_time=self._session.api.platform_now(),
         )
 
     async def _list_machines(self, sight: _Sight) -> None:
@@ -111,16 +144,24 @@ class Observer:
 
     async def _read_details(self, sight: _Sight) -> None:
         touched = self._session.touched_machines()
-        wanted = {key for key, entry in sight.entries.items() if key in touched or self._is_news(key, entry)} | touched
+        alone = sight.alone()
+        standing = {key for key, entry in sight.entries.items() if self._still_stands(key, entry, sight, alone)}
+        wanted = (sight.entries.keys() - standing) | touched
         limiter = anyio.CapacityLimiter(DETAIL_CONCURRENCY)
         async with anyio.create_task_group() as group:
             for key in sorted(wanted):
                 group.start_soon(self._read_detail, key, sight, limiter)
         self._details = {key: known for key, known in self._details.items() if key in sight.entries}
 
-    def _is_news(self, key: Key, entry: MachineEntry) -> bool:
+    def _still_stands(self, key: Key, entry: MachineEntry, sight: _Sight, alone: Collection[str]) -> bool:
+        """Whether what is remembered of a machine need not be read again."""
         known = self._details.get(key)
-        return known is None or known[0] != _fingerprint(entry) or machine_state(entry) not in _ASLEEP
+        if known is None or known.listed != _fingerprint(entry):
+            return False
+        if machine_state(entry) in _ASLEEP:
+            return True
+        fresh = sight.began_s - known.read_s < CHECKS_STAND_S
+        return sight.glance and fresh and key[0] in alone and is_well(known.entry)
 
     async def _read_detail(self, key: Key, sight: _Sight, limiter: anyio.CapacityLimiter) -> None:
         app, machine_id = key
@@ -137,7 +178,7 @@ class Observer:
             return
         listed = sight.entries.get(key, entry)
         sight.entries[key] = entry
-        self._details[key] = (_fingerprint(listed), entry)
+        self._details[key] = _Detail(listed=_fingerprint(listed), entry=entry, read_s=sight.began_s)
 
     def _machines(self, sight: _Sight) -> Iterable[ObservedMachine]:
         for key in sorted(sight.entries):
@@ -150,7 +191,7 @@ class Observer:
         app, fleet = key[0], self._session.fleet
         if key in sight.unread:
             return replace(observed_machine(sight.entries[key], app=app, fleet=fleet), config="")
-        return observed_machine(self._details[key][1], app=app, fleet=fleet)
+        return observed_machine(self._details[key].entry, app=app, fleet=fleet)
 
 
 def _fingerprint(entry: MachineEntry) -> tuple[str, ...]:

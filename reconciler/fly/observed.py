@@ -55,6 +55,13 @@ def machine_state(entry: MachineEntry) -> MachineState:
     return _STATES.get(entry.state, MachineState.UNKNOWN)
 
 
+def is_well(entry: MachineEntry) -> bool:
+    """Whether the machine runs and all its checks pass."""
+    checks = tuple(_checks(entry))
+    passing = bool(checks) and all(check.state is CheckState.PASSING for check in checks)
+    return passing and host_ok(entry) and machine_state(entry) is MachineState.STARTED
+
+
 def host_ok(entry: MachineEntry) -> bool:
     """Whether the host of the machine answers; where it does not, the config that is read is partial."""
     return entry.host_status == "ok"

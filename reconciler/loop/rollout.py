@@ -63,7 +63,7 @@ class RollOut:
             self._agree(draft, made)
             draft.take(made)
             if await self._apply(draft, made, scene.desired):
-                scene = replace(scene, observation=await self._observe())
+                scene = replace(scene, observation=await self._observe(glance=True))
             await self._keep_good(draft, scene.desired)
             with span(Step.WATCH):
                 watched = await self._watch(draft, made, scene)
@@ -114,14 +114,14 @@ class RollOut:
             told.note(actions=len(made.actions), deferred=len(made.deferred), held=len(made.held))
         return made
 
-    async def _observe(self) -> Observation:
-        """What exists now.
+    async def _observe(self, *, glance: bool = False) -> Observation:
+        """What exists now. Each pass begins with a full look, so that a tick finds whatever is unwell.
 
         Raises:
             CatwalkError: nothing could be read.
         """
         with span(Step.OBSERVE) as told:
-            observation = await self._ports.fleet.observe()
+            observation = await self._ports.fleet.observe(glance=glance)
             told.note(machines=len(observation.machines), complete=observation.complete)
         return observation
 
@@ -207,7 +207,7 @@ class RollOut:
     async def _observe_again(self, scene: Scene) -> Observation:
         """One look that fails in the middle of the window is no news about the servers."""
         try:
-            return await self._observe()
+            return await self._observe(glance=True)
         except CatwalkError:
             return scene.observation
 

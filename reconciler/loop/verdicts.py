@@ -64,6 +64,7 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
                 outcomes=tuple(outcomes.get(server.spec.app, ())),
                 setbacks=_standing_against(server, setbacks.get(server.spec.name, ()), scene, machines),
                 blocked=server.problem,
+                platform_time=scene.observation.platform_time,
             ),
             scene,
             now=now,

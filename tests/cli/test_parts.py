@@ -173,7 +173,8 @@ def manifest(fleet: str) -> ManifestSet:
 
 
 class _NoFleet:
-    async def observe(self) -> Observation:
+    async def observe(self, *, glance: bool = False) -> Observation:
+        assert not glance
         return Observation()
 
     async def apply(self, *_: object, **__: object) -> None:

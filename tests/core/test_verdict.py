@@ -176,6 +176,19 @@ def test_only_an_awake_and_healthy_machine_is_probed(world: World) -> None:
     assert not needs_probe([replace(machine, checks=critical(state="starting"))])
 
 
+@pytest.mark.parametrize("ahead_s", [-3600, 0, 3600], ids=["behind", "right", "ahead"])
+@pytest.mark.parametrize(("age_s", "state"), [(5, ServerState.STARTING), (500, ServerState.FAILED)])
+def test_how_old_a_machine_is_is_told_by_the_clock_that_it_was_made_by(
+    world: World, ahead_s: float, age_s: float, state: ServerState
+) -> None:
+    made_at = world.now - timedelta(seconds=age_s)
+    machine = world.machine(world.server().machines[0], checks=critical(what="ever"), updated_at=made_at)
+    evidence = Evidence(machines=(machine,), platform_time=world.now)
+    status = verdict(world.spec(), evidence, now=world.now + timedelta(seconds=ahead_s))
+    assert status.state is state
+    assert status.since == world.now + timedelta(seconds=ahead_s)
+
+
 def test_every_exit_code_has_its_own_cause() -> None:
     assert len(set(EXIT_CAUSES.values())) == len(EXIT_CAUSES) == 13
 

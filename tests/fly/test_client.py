@@ -1,12 +1,15 @@
 import json
 from itertools import pairwise
 
+import anyio
 import pytest
 
 from reconciler.core.secret import SecretValue
 from reconciler.fly import errors, machines
 from reconciler.fly.calls import Call, Effect
 from reconciler.fly.client import ATTEMPTS, MachinesAPI, Timing
+from reconciler.fly.pools import POOLS
+from reconciler.fly.rates import MACHINE_READS
 from reconciler.fly.wire import AppEntry
 
 PATH = "/v1/apps/acme-time"
@@ -39,6 +42,16 @@ async def test_the_affinity_cookie_of_an_app_comes_back_on_its_calls_and_on_no_o
     _, own, other = server.seen
     assert own.headers["cookie"] == "fly_flaps_affinity=node7"
     assert "cookie" not in other.headers
+
+
+async def test_calls_side_by_side_share_the_cookies_whichever_pool_they_go_by(server, api):
+    server.on("POST", "/v1/apps", server.reply(headers={"set-cookie": f"fly_flaps_affinity=node7; Path={PATH}"}))
+    server.on("GET", PATH, APP)
+    await api.tell(call(Effect.WRITE, method="POST", path="/v1/apps", body={"name": "acme-time"}))
+    async with anyio.create_task_group() as group:
+        for _ in range(2 * POOLS):
+            group.start_soon(api.ask, call(rate=MACHINE_READS), AppEntry)
+    assert [seen.headers.get("cookie") for seen in server.calls("GET")] == ["fly_flaps_affinity=node7"] * 2 * POOLS
 
 
 async def test_a_read_is_repeated_until_the_api_is_back(server, api, clock):

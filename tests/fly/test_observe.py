@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -198,3 +199,71 @@ async def test_a_thousand_machines_are_one_list_call(server, api):
     second = await fleet.observe()
     assert len(first.machines) == len(second.machines) == 1000
     assert len(server.seen) - before == 2
+
+
+WELL = {"checks": [{"name": "servicecheck-00-http-8080", "status": "passing"}]}
+UNWELL = {"checks": [{"name": "servicecheck-00-http-8080", "status": "critical"}]}
+M1 = "/v1/apps/acme-time/machines/m1"
+
+
+async def reads_of_a_glance(world, fleet, clock, *, after_s=1.0) -> int:
+    """How often the machine is read by a glance that follows a full look."""
+    await fleet.observe()
+    before = len(world.calls("GET", M1))
+    clock.now_s += after_s
+    await fleet.observe(glance=True)
+    return len(world.calls("GET", M1)) - before
+
+
+@pytest.mark.parametrize(("after_s", "reads"), [(1.0, 0), (4.9, 0), (5.0, 1)])
+async def test_a_glance_takes_a_machine_for_well_that_was_so_a_moment_ago(world, fleet, clock, after_s, reads):
+    world.on("GET", M1, detailed(**WELL))
+    assert await reads_of_a_glance(world, fleet, clock, after_s=after_s) == reads
+
+
+async def test_a_full_look_reads_each_machine_that_is_awake(world, fleet):
+    world.on("GET", M1, detailed(**WELL), detailed(**UNWELL))
+    await fleet.observe()
+    (machine,) = (await fleet.observe()).machines
+    assert machine.checks[0].state is CheckState.CRITICAL
+
+
+async def test_a_glance_reads_what_is_unwell_and_what_has_no_check_result_yet(world, fleet, clock):
+    world.on("GET", M1, detailed(**UNWELL))
+    assert await reads_of_a_glance(world, fleet, clock) == 1
+    world.on("GET", M1, detailed())
+    assert await reads_of_a_glance(world, fleet, clock) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "02V"}, {"updated_at": "2026-11-24T13:00:00Z"}, {"state": "starting"}],
+    ids=str,
+)
+async def test_a_glance_reads_what_changed(world, fleet, clock, change):
+    world.on("GET", M1, detailed(**WELL))
+    pages = [{"machines": [listed()]}, {"machines": [listed(**change)]}]
+    world.on("GET", ORGANIZATION, *pages)
+    assert await reads_of_a_glance(world, fleet, clock) == 1
+
+
+async def test_a_glance_reads_machines_that_share_an_app(world, fleet, clock):
+    world.on("GET", M1, detailed(**WELL))
+    world.on("GET", "/v1/apps/acme-time/machines/m2", detailed("m2", **WELL))
+    world.on("GET", ORGANIZATION, {"machines": [listed(), listed("m2", name="time-2")]})
+    assert await reads_of_a_glance(world, fleet, clock) == 1
+
+
+async def test_the_time_of_the_platform_is_told_with_what_was_seen(world, fleet, clock):
+    page = {"machines": [listed()]}
+    world.on("GET", ORGANIZATION, world.reply(body=page, headers={"date": "Tue, 24 Nov 2026 12:00:05 GMT"}))
+    seen = await fleet.observe()
+    assert seen.platform_time == datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC)
+    world.on("GET", ORGANIZATION, page)
+    clock.now_s += 2.5
+    assert (await fleet.observe()).platform_time == datetime(2026, 11, 24, 12, 0, 7, 500_000, tzinfo=UTC)
+
+
+async def test_a_platform_that_tells_no_time_leaves_it_open(world, fleet):
+    world.on("GET", "/v1/apps", world.reply(body={"apps": []}, headers={"date": "yesterday"}))
+    assert (await fleet.observe()).platform_time is None

@@ -187,8 +187,10 @@ class FakeFleet:
     before_apply: Callable[[Action], None] = lambda _: None
     running: int = 0
     most_running: int = 0
+    looks: list[str] = field(default_factory=list)
 
-    async def observe(self) -> Observation:
+    async def observe(self, *, glance: bool = False) -> Observation:
+        self.looks.append("glance" if glance else "look")
         await anyio.lowlevel.checkpoint()
         if self.observe_error is not None:
             raise self.observe_error

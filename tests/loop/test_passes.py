@@ -293,3 +293,13 @@ async def test_a_server_that_lost_its_health_must_prove_itself_again(world):
     finished = await world.run(Trigger.HEALTH)
     assert world.states(finished) == {"time": "ready"}
     assert world.prober.probed == ["acme-time", "acme-time"]
+
+
+async def test_a_pass_begins_with_a_full_look_and_glances_from_then_on(world):
+    world.commit("one", "time")
+    await world.run()
+    assert world.fleet.looks[0] == "look"
+    assert set(world.fleet.looks[1:]) == {"glance"}
+    world.fleet.looks.clear()
+    await world.run(Trigger.HEALTH)
+    assert world.fleet.looks == ["look"]

@@ -170,8 +170,8 @@ class _Eyes:
     def __init__(self, fleet: FlyFleet, witness: Witness) -> None:
         self._fleet, self._witness = fleet, witness
 
-    async def observe(self) -> Observation:
-        seen = await self._fleet.observe()
+    async def observe(self, *, glance: bool = False) -> Observation:
+        seen = await self._fleet.observe(glance=glance)
         self._witness.observed(seen)
         return seen
 
@@ -239,7 +239,7 @@ class Life:
         loop = asyncio.get_running_loop()
         timing = Timing(monotonic=loop.time, fraction=lambda: 0.5)
         self._api = MachinesAPI(base_url="http://127.0.0.1:9", token=SecretValue(TOKEN), timing=timing)
-        headers = dict(self._api._http.headers)
+        headers = {"authorization": f"FlyV1 {TOKEN}"}
         await self._api.aclose()
         self._api._http = _Line(self, self._witness, headers)  # type: ignore[assignment] - the part that is used.
         self.store = await open_store(self.outside.state_dir, self.outside.clock)

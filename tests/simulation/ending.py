@@ -81,7 +81,7 @@ def _behind(run: "Run", ill: set[str]) -> set[str]:
     """Servers that wait for one that does not work, or for one that waits for it."""
     found: set[str] = set()
     for server in run.plan.last * len(run.plan.last):
-        if server.after in ill | found and server.name not in ill:
+        if server.after in ill | found:
             found.add(server.name)
     return found
 
@@ -131,11 +131,11 @@ def _server(run: "Run", server: Server, state: ServerState) -> Iterator[str]:
     platform = run.outside.platform
     machines = [one for one in platform.machines(server.app) if one.id not in run.guard.strangers]
     slots = Counter(slot_number(server.name, machine.name) for machine in machines)
+    if server.name in _behind(run, {one.name for one in run.plan.last if one.ill}):
+        return
     if server.ill:
         if state not in FAILING:
             yield f"{server.name} does not work and is said to be {state}"
-        return
-    if server.name in _behind(run, {one.name for one in run.plan.last if one.ill}):
         return
     if slots != Counter(range(1, server.machines + 1)):
         yield f"{server.name} has the slots {dict(slots)}, not {server.machines}"

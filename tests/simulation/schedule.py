@@ -163,7 +163,7 @@ def _step(fleet: Fleetfile, chance: Random) -> Step:
         case "time":
             return Step(verb=verb, seconds=chance.choice((1, 5, 15, 60, 120, 300)))
         case "clock":
-            return Step(verb=verb, seconds=chance.choice((-3600, -90, -5, -5, 5)))
+            return Step(verb=verb, seconds=chance.choice((-3600, -90, -5, 5, 90, 3600)))
         case _:
             return step
 

@@ -142,7 +142,7 @@ class Client:
 
     def __init__(self, wire: Wire, headers: Mapping[str, str]) -> None:
         self._wire, self._headers, self._cookies = wire, dict(headers), Cookies()
-        self.base_url = httpx.URL("http://127.0.0.1:9")
+        self.host = "127.0.0.1"
 
     @asynccontextmanager
     async def stream(

@@ -1,6 +1,7 @@
 """From bytes to a handler and back: routing, then the token, then the body, then the answer with its request id."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from reconciler.engine.api.exchange import NOBODY, Answer, ApiRequest, Grant, Ro
 from reconciler.engine.api.grants import Grants
 from reconciler.engine.api.lookup import Desk
 from reconciler.engine.api.rates import RateGate
+from reconciler.engine.clock import NANOSECONDS
 from reconciler.engine.refusals import Refusal
 
 log = structlog.get_logger()
@@ -94,10 +96,12 @@ class MachinesApi:
         return grant
 
     async def _send(self, send: Send, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        now_ns = self._clock.now_ns()
         fields = {
             **headers,
             "content-length": str(len(body)),
-            "fly-request-id": identifiers.request_id(self._clock.now_ns(), self._settings.region),
+            "fly-request-id": identifiers.request_id(now_ns, self._settings.region),
+            "date": formatdate(now_ns / NANOSECONDS, usegmt=True),
             "server": "Fly/catwalk-engine",
         }
         if status == 204:
