@@ -19,6 +19,7 @@ class Cause(Enum):
     NOT_AN_MCP_SERVER = "not-an-mcp-server"
     TIMEOUT = "timeout"
     REGISTRY_UNAVAILABLE = "registry-unavailable"
+    INTEGRITY_MISMATCH = "integrity-mismatch"
 
 
 _FIRST_EXIT_CODE = 70
@@ -26,7 +27,7 @@ _EXIT_CODES = {cause: _FIRST_EXIT_CODE + place for place, cause in enumerate(Cau
 
 
 def exit_code(cause: Cause) -> int:
-    """The exit code of the adapter for a cause: 70 to 82 in the order of the enumeration."""
+    """The exit code of the adapter for a cause: 70 to 83 in the order of the enumeration."""
     return _EXIT_CODES[cause]
 
 

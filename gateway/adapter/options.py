@@ -18,6 +18,7 @@ LATEST = "latest"
 PUBLISHED = "published"
 _PROGRAMS = "-- npm:NAME@VERSION, -- pypi:NAME@VERSION, -- git:ADDRESS@COMMIT"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T[0-9:.]+(Z|[+-]\d{2}:\d{2}))?")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha\d+-[A-Za-z0-9+/]+={0,2}(?: sha\d+-[A-Za-z0-9+/]+={0,2})*")
 
 
 class SessionMode(Enum):
@@ -77,6 +78,8 @@ class Options:
     runtime: str | None = None
     directory: str = ""
     files: tuple[FileOrder, ...] = ()
+    integrity: tuple[str, ...] = ()
+    """Digests, one of which the package's own file must have; none where nothing is locked."""
 
 
 class _ProjectFields(TypedDict):
@@ -152,11 +155,18 @@ def _options(parsed: argparse.Namespace, *, package: PackageRef | None, command:
         allowed_origins=frozenset(parsed.allow_origin),
         linger_s=parsed.linger,
         files=tuple(_file(*words) for words in parsed.files),
+        integrity=tuple(parsed.integrity),
     )
 
 
 def _file(target: str, mode: str, staged: str) -> FileOrder:
     return FileOrder(target=target, mode=int(mode, 8), staged=staged)
+
+
+def _digest(text: str) -> str:
+    if _DIGEST.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is no digest of a package's file")
 
 
 def _resolve_date(text: str) -> str:
@@ -178,6 +188,14 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
         type=_resolve_date,
         default=PUBLISHED,
         help="date for dependencies: published, latest, a date",
+    )
+    add(
+        "--integrity",
+        action="append",
+        default=[],
+        type=_digest,
+        metavar="DIGEST",
+        help="a digest that the package's file may have (sha512-… for npm, sha256:… for PyPI); others are refused",
     )
     add("--entrypoint", help="name of the executable, where the package has several")
     add(

@@ -18,6 +18,7 @@ class LogCause(StrEnum):
     NO_EXECUTABLE = "no-executable"
     RUNTIME_UNAVAILABLE = "runtime-unavailable"
     """A wrong version of Node or Python, or a missing system library."""
+    INTEGRITY_MISMATCH = "integrity-mismatch"
     REGISTRY_UNAVAILABLE = "registry-unavailable"
     INSTALL_FAILED = "install-failed"
     PORT_IN_USE = "port-in-use"
@@ -35,6 +36,7 @@ FIXES: Final = {
     LogCause.VERSION_NOT_FOUND: "Pin a version that the registry has",
     LogCause.NO_EXECUTABLE: "Name an executable of the package in `entrypoint`, or choose the package that has one",
     LogCause.RUNTIME_UNAVAILABLE: "Pin a version of the package that fits this runtime and its system libraries",
+    LogCause.INTEGRITY_MISMATCH: "Ask the publisher why a published file changed before you run `catwalk lock` again",
     LogCause.REGISTRY_UNAVAILABLE: "Wait, or check the registry's address; it is tried again by itself",
     LogCause.INSTALL_FAILED: "Pin a version with prebuilt files, because the runner has no compilers",
     LogCause.PORT_IN_USE: "Let the server speak on standard input and output, or listen on the port in `PORT`",
@@ -98,6 +100,11 @@ RULES: Final = (
         LogCause.RUNTIME_UNAVAILABLE,
         r"cannot open shared object file",
         "OSError: libodbc.so.2: cannot open shared object file: No such file or directory",
+    ),
+    _rule(
+        LogCause.INTEGRITY_MISMATCH,
+        r"Hash mismatch for `",
+        "  ╰─▶ Hash mismatch for `mcp-server-time==2026.10.19`",
     ),
     _rule(
         LogCause.REGISTRY_UNAVAILABLE,

@@ -88,8 +88,9 @@ def _present(files: list[JSON]) -> dict[str, JSON]:
 
 def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
     """What follows the image's entrypoint: options, `--`, the package, its arguments."""
-    if spec.resolve_as_of:
-        yield from ("--resolve-as-of", spec.resolve_as_of)
+    if as_of := spec.resolve_as_of or _locked_day(spec):
+        yield from ("--resolve-as-of", as_of)
+    yield from (f"--integrity={digest}" for digest in _locked_digests(spec))
     if spec.entrypoint:
         yield from ("--entrypoint", spec.entrypoint)
     yield from (f"--command={word}" for word in spec.command)
@@ -97,6 +98,18 @@ def adapter_arguments(spec: ServerSpec) -> Iterator[str]:
     yield from spec.serving.arguments()
     yield from _program_words(spec.package)
     yield from spec.arguments
+
+
+def _locked_day(spec: ServerSpec) -> str:
+    """For a package whose index tells no publication dates: the day of the lock, so that it stays what it was then."""
+    locked = spec.locked
+    if not isinstance(spec.package, PackageReference) or locked is None or locked.published_at is not None:
+        return ""
+    return locked.resolved_at.date().isoformat() if locked.resolved_at else ""
+
+
+def _locked_digests(spec: ServerSpec) -> tuple[str, ...]:
+    return spec.locked.digests if spec.locked and isinstance(spec.package, PackageReference) else ()
 
 
 def _program_words(program: Program) -> Iterator[str]:

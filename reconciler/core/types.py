@@ -320,7 +320,7 @@ class OutcomeKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Root causes of a server that does not answer. The first thirteen are the adapter's, in its words."""
+    """Root causes of a server that does not answer. The first fourteen are the adapter's, in its words."""
 
     PACKAGE_NOT_FOUND = "package-not-found"
     VERSION_NOT_FOUND = "version-not-found"
@@ -335,6 +335,7 @@ class Cause(StrEnum):
     NOT_AN_MCP_SERVER = "not-an-mcp-server"
     TIMEOUT = "timeout"
     REGISTRY_UNAVAILABLE = "registry-unavailable"
+    INTEGRITY_MISMATCH = "integrity-mismatch"
     UNREACHABLE = "unreachable"
     """The data path to the machine is broken: no answer, or an answer that is not MCP."""
     PLATFORM = "platform"

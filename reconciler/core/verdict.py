@@ -41,6 +41,7 @@ EXIT_CAUSES: Final = {
     80: Cause.NOT_AN_MCP_SERVER,
     81: Cause.TIMEOUT,
     82: Cause.REGISTRY_UNAVAILABLE,
+    83: Cause.INTEGRITY_MISMATCH,
 }
 """Exit codes of the adapter. They outlive the process, so that the cause is known when nothing answers any more."""
 

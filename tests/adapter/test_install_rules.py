@@ -50,6 +50,7 @@ def test_the_exit_codes_are_those_of_the_runner_contract():
         "not-an-mcp-server": 80,
         "timeout": 81,
         "registry-unavailable": 82,
+        "integrity-mismatch": 83,
     }
 
 

@@ -190,7 +190,7 @@ def test_how_old_a_machine_is_is_told_by_the_clock_that_it_was_made_by(
 
 
 def test_every_exit_code_has_its_own_cause() -> None:
-    assert len(set(EXIT_CAUSES.values())) == len(EXIT_CAUSES) == 13
+    assert len(set(EXIT_CAUSES.values())) == len(EXIT_CAUSES) == 14
 
 
 @given(output=st.text())

@@ -53,6 +53,7 @@ def _context(options: Options, log: AdapterLog) -> InstallContext:
         resolve_as_of=options.resolve_as_of,
         log=log,
         needs_executable=not options.program,
+        integrity=options.integrity,
     )
 
 

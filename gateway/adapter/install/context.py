@@ -31,6 +31,8 @@ class InstallContext:
     resolve_as_of: str
     log: AdapterLog
     needs_executable: bool = True
+    integrity: Sequence[str] = ()
+    """Digests of the package's own file, one of which it must have; empty where nothing is locked."""
 
     async def query(self, command: Sequence[str], *, path: Sequence[Path] = ()) -> Finished:
         """Run a short command whose output is data. Raises AdapterFailure when it cannot run or does not end."""

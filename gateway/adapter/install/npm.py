@@ -16,6 +16,7 @@ from gateway.adapter.install.context import InstallContext, failure_of
 from gateway.adapter.install.dates import as_of_hint, resolve_date
 from gateway.adapter.install.environment import Installed, empty, folder_for, locked, read_installed, write_installed
 from gateway.adapter.install.executables import choose_executable
+from gateway.adapter.install.integrity import folder_part, verify_npm
 from gateway.adapter.install.nearest import missing_version
 from gateway.adapter.install.node import Node, any_node, fitting_node
 from gateway.adapter.package import PackageRef
@@ -55,7 +56,8 @@ async def install_npm(context: InstallContext, package: PackageRef) -> Installed
 
 
 def _folder(context: InstallContext, package: PackageRef, version: str) -> Path:
-    return folder_for(context.cache, "npm", package.name, version, context.resolve_as_of)
+    parts = (version, context.resolve_as_of, *folder_part(context.integrity))
+    return folder_for(context.cache, "npm", package.name, *parts)
 
 
 async def _facts(context: InstallContext, node: Node, package: PackageRef) -> NpmFacts:
@@ -112,6 +114,7 @@ async def _install(
     finished = await context.install(command, path=[node.folder])
     if finished.status != 0:
         raise failure_of(finished, f"{package} cannot be installed{as_of_hint(date)}")
+    verify_npm(folder, package, context.integrity)
     installed = _inspect(folder, node, facts)
     write_installed(folder, installed)
     return installed

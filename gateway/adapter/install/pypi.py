@@ -6,6 +6,7 @@ have no main module.
 
 import configparser
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from gateway.adapter.causes import AdapterFailure, Cause
 from gateway.adapter.install.context import InstallContext, failure_of
 from gateway.adapter.install.dates import as_of_hint, resolve_date
 from gateway.adapter.install.environment import Installed, empty, folder_for, locked, read_installed, write_installed
+from gateway.adapter.install.integrity import folder_part, is_refusal_of_uv, mismatch, pypi_requirement
 from gateway.adapter.install.nearest import missing_version
 from gateway.adapter.install.simple_index import Release, normal_version, releases_of
 from gateway.adapter.install.uv import find_uv, index_urls
@@ -26,7 +28,8 @@ _NEWEST_PYTHON = "3.13"
 async def install_pypi(context: InstallContext, package: PackageRef) -> Installed:
     """Install one version; a finished environment is used without a network. Raises AdapterFailure."""
     version = package.version or await _newest(context, package)
-    folder = folder_for(context.cache, "pypi", package.name, version, context.resolve_as_of)
+    parts = (version, context.resolve_as_of, *folder_part(context.integrity))
+    folder = folder_for(context.cache, "pypi", package.name, *parts)
     async with locked(folder):
         finished = read_installed(folder)
         if finished is not None:
@@ -77,9 +80,21 @@ async def _install_into(context: InstallContext, folder: Path, package: PackageR
     context.log.event("installing", package=name, dependencies_as_of=date or "today")
     limit = ["--exclude-newer", date] if date else []
     target = ["--python", str(folder / "bin" / "python"), "--compile-bytecode", *limit]
-    finished = await context.install([find_uv(), "pip", "install", *target, f"{package.name}=={release.version}"])
+    wanted = [f"{package.name}=={release.version}"]
+    if context.integrity:
+        wanted = ["--requirement", str(_locked_requirement(folder, package, release.version, context.integrity))]
+    finished = await context.install([find_uv(), "pip", "install", *target, *wanted])
+    if context.integrity and is_refusal_of_uv(finished):
+        raise mismatch(package, "uv downloaded a file with another digest")
     if finished.status != 0:
         raise failure_of(finished, f"{package} cannot be installed{as_of_hint(date)}")
+
+
+def _locked_requirement(folder: Path, package: PackageRef, version: str, digests: Sequence[str]) -> Path:
+    """A requirements file with the digests, which uv takes from nowhere else."""
+    file = folder / "catwalk-locked.txt"
+    file.write_text(f"{pypi_requirement(package.name, version, digests)}\n", encoding="utf-8")
+    return file
 
 
 def _inspect(folder: Path, package: PackageRef, version: str) -> Installed:
