@@ -104,7 +104,7 @@ RULES: Final = (
     _rule(
         LogCause.INTEGRITY_MISMATCH,
         r"Hash mismatch for `",
-        "  ╰─▶ Hash mismatch for `mcp-server-time==2026.10.19`",
+        "  cause: Hash mismatch for `mcp-server-time==2026.10.19`",
     ),
     _rule(
         LogCause.REGISTRY_UNAVAILABLE,
