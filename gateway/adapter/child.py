@@ -95,8 +95,10 @@ class ChildProcess(asyncio.SubprocessProtocol):
             rest = splitter.rest()
             if rest.strip():
                 receive(rest)
-        self._gone.set()
         self._events.ended(self._returncode())
+        self._gone.set()
+        if self._transport is not None:
+            self._transport.close()
 
     def process_exited(self) -> None:
         """Helpers that the server started must not keep its pipes open, nor outlive it."""

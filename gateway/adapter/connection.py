@@ -35,6 +35,11 @@ MAX_SHARED_WAITING_BYTES = 64 * 1024 * 1024
 class Sink(Protocol):
     """Who waits for the answer of one request."""
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the answer may be hours away, because it is the end of a stream."""
+        ...
+
     def response(self, line: bytes, place: ResponseId) -> None:
         """The answer, with the place of the id in it. Called at most once."""
         ...
@@ -99,6 +104,7 @@ class Connection:
         self._log = log
         self._pending: dict[int, Sink] = {}
         self._last_id = 0
+        self._marks: deque[tuple[float, int]] = deque()
         self._waiting_bytes = 0
         self._is_paused = False
         self._child: Channel | None = None
@@ -212,6 +218,20 @@ class Connection:
         sink = self._pending.pop(own_id, None)
         if sink is not None:
             sink.lost(detail)
+
+    def end_overdue(self, now_s: float, limit_s: float) -> None:
+        """Withdraw every request that is older than `limit_s`, but for streams.
+
+        To be called every few seconds: it notes which id was the last one by now instead of a time for each request.
+        """
+        self._marks.append((now_s, self._last_id))
+        newest = 0
+        while self._marks[0][0] <= now_s - limit_s:
+            _, newest = self._marks.popleft()
+        for own_id in [each for each, sink in self._pending.items() if each <= newest and not sink.is_endless]:
+            sink = self._pending[own_id]
+            self.cancel(own_id, "it takes too long")
+            sink.lost(f"the server did not answer within {limit_s:.0f} s")
 
     def error_line_received(self, line: str) -> None:
         self._log.output(line)

@@ -45,6 +45,8 @@ class UpstreamLost(Exception):
 
 
 class _Waiter:
+    is_endless = False
+
     """A sink that turns the answer into a value for one of the adapter's own requests."""
 
     def __init__(self) -> None:

@@ -151,6 +151,8 @@ class Upstream:
         live.connection.on_renewed = lambda: self._restore(live)
         self._log.event("server-started", pid=live.connection.child.pid, restarted=restarted)
         self._live.set_result(live)
+        # Before anybody else learns of the end: who asks then waits for the next process instead of getting this one.
+        live.connection.exited.add_done_callback(lambda _: self._renew())
         if restarted:
             self._restore(live)
 

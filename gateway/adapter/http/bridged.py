@@ -32,6 +32,8 @@ OnAcknowledged = Callable[[frozenset[str]], None]
 class Feed:
     """A sink for one listen stream; `hear` gets its notices."""
 
+    is_endless = True
+
     def __init__(self, live: Live, hear: Callable[[Message], None], on_acknowledged: OnAcknowledged) -> None:
         self.live = live
         self.on_end: Callable[[], None] = lambda: None

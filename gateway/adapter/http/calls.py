@@ -39,6 +39,7 @@ class ClientCall:
 
     client: object | None
     log_level: str | None
+    is_endless = False
 
     def wants_line(self, message: Message) -> bool:
         """Whether a log line of the server is for this client's ears."""
@@ -82,7 +83,7 @@ class LegacyCall(ClientCall):
         self.finish(Refusal(code=UPSTREAM_LOST, message=detail).body(self.raw_id))
 
     def withdraw(self, reason: object) -> None:
-        """End the exchange of a request that its client cancelled and the server left unanswered."""
+        """End the exchange of a request that nobody wants answered any more."""
         text = f"the request was cancelled: {json.dumps(reason)}" if reason else "the request was cancelled"
         self.finish(Refusal(code=REQUEST_CANCELLED, message=text).body(self.raw_id))
 

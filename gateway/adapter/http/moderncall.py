@@ -37,6 +37,7 @@ class ModernCall(ClientCall):
         level = message.meta.get(META_LOG_LEVEL)
         self.log_level = level if isinstance(level, str) else None
         self.client: object | None = None if message.method == LISTEN else (principal or self)
+        self.is_endless = message.method == LISTEN
         self._raw_id = message.raw_id
         self._raw_token = message.raw_progress_token
 

@@ -14,7 +14,7 @@ from gateway.adapter.http.common import CommonVoice
 from gateway.adapter.http.levels import LEVELS
 from gateway.adapter.http.outbox import Outbox, Reply, Throttle
 from gateway.adapter.http.session import Question, Session
-from gateway.adapter.upstream import Live, Upstream
+from gateway.adapter.upstream import Live
 from gateway.protocol.errors import INTERNAL_ERROR, INVALID_PARAMS, Refusal
 from gateway.protocol.messages import Message
 
@@ -24,8 +24,6 @@ _ASIDE = "notifications/message"
 
 class NativeSession(Session):
     """See the module. `upstream` is set right after construction, because an isolated one speaks to the session."""
-
-    upstream: Upstream
 
     def __init__(self, session_id: str, principal: str, common: CommonVoice | None) -> None:
         super().__init__(session_id, principal, isolated=common is None)

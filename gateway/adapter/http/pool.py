@@ -90,9 +90,9 @@ class SessionPool:
             return
         self._tenancy.remove(session)
         self._children.remove(session)
+        session.end("its session was ended")
         session.scope.cancel()
         session.closed()
-        session.leave_streams()
 
     def close_streams(self) -> None:
         """End the open GET streams, so that a drain does not wait for them."""
@@ -100,17 +100,26 @@ class SessionPool:
             session.general.leave()
 
     async def sweep_forever(self) -> None:
-        """Close idle sessions and refuse questions that nobody hears."""
+        """Close idle sessions, refuse questions that nobody hears, withdraw calls that take too long."""
         idle_s = self._options.session_idle_s
+        pause_s = min(_SWEEP_S, max(min(idle_s, self._options.max_call_s) / 4, 0.05))
         while True:
-            await anyio.sleep(min(_SWEEP_S, max(idle_s / 4, 0.05)))
+            await anyio.sleep(pause_s)
             now_s = time.monotonic()
+            self._end_overdue(now_s)
             self.lanes.sweep(now_s)
             for session in list(self._sessions.values()):
                 session.sweep(now_s)
                 if not session.is_listened_to and now_s - session.last_used_s > idle_s:
                     self._log.event("session-idle", isolated=session.isolated)
                     self.close(session)
+
+    def _end_overdue(self, now_s: float) -> None:
+        own = [session.upstream for session in self._sessions.values() if session.isolated]
+        for upstream in (self._common.upstream, *own, *(lane.upstream for lane in self.lanes.all())):
+            live = upstream.current
+            if live is not None:
+                live.connection.end_overdue(now_s, self._options.max_call_s)
 
     def restore_shared(self, live: Live) -> None:
         """Give a restarted shared process what its clients had set up."""

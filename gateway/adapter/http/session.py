@@ -16,6 +16,7 @@ import anyio
 from gateway.adapter.http.calls import LegacyCall
 from gateway.adapter.http.outbox import Outbox, Reply, Throttle
 from gateway.adapter.http.streams import GENERAL, EventsGone, StreamOutbox, StreamReader
+from gateway.adapter.upstream import Upstream
 from gateway.protocol.messages import Message
 from gateway.protocol.revisions import PRIMED_REVISIONS
 
@@ -37,6 +38,8 @@ class Question:
 
 class Session(ABC):
     """See the module. `principal` is who opened it: nobody else may use it."""
+
+    upstream: Upstream
 
     def __init__(self, session_id: str, principal: str, *, isolated: bool) -> None:
         self.session_id = session_id
@@ -154,10 +157,16 @@ class Session(ABC):
                 del self.questions[key]
                 question.unheard()
 
-    def leave_streams(self) -> None:
-        """End every open stream."""
+    def end(self, reason: str) -> None:
+        """Withdraw every running call and end every stream; whoever waits for an answer gets one that says so."""
+        live = self.upstream.current if self.calls else None
+        for call in list(self.calls.values()):
+            if live is not None:
+                live.connection.cancel(call.own_id, reason)
+            call.withdraw(reason)
         for stream in (self.general, *self._streams.values()):
-            stream.leave()
+            if stream is self.general or not stream.is_read:
+                stream.leave()
 
     def call_done(self, call: LegacyCall) -> None:
         """A call has its answer."""

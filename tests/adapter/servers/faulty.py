@@ -72,7 +72,7 @@ def nap(arguments, _):
 def progress(arguments, meta):
     for step in range(arguments["count"]):
         notify("notifications/progress", {"progressToken": meta.get("progressToken"), "progress": step + 1})
-    return "done"
+    return "x" * arguments.get("bytes", 0) or "done"
 
 
 def crash(_, __):
