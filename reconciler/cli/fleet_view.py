@@ -10,10 +10,11 @@ import anyio
 
 from reconciler.cli.wiring import Wired
 from reconciler.core.actions import Pass
+from reconciler.core.applied import AppliedState
 from reconciler.core.savings import Usage
 from reconciler.core.types import ServerStatus
 from reconciler.loop.live import LiveState
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import LogLine, StoredProposal
 from reconciler.loop.progress import PassFinished, ProgressEvent, ServerChanged
 from reconciler.loop.usage import UsageBook
 from reconciler.web.view import FleetEvent, FleetEventKind
@@ -49,6 +50,12 @@ class LiveFleetView:
         summaries = await store.history(limit=limit, commit=revision)
         found = [await store.pass_by_number(summary.number) for summary in summaries]
         return [finished for finished in found if finished is not None]
+
+    async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:
+        return await self._wired.store.proposals(limit=limit, number=number)
+
+    async def applied(self) -> AppliedState | None:
+        return await self._wired.kept_state.read()
 
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
         return await self._wired.doors.logs.recent(f"{self.fleet}-{server}", limit=limit)

@@ -4,7 +4,6 @@ from reconciler.cli.wiring import Wired
 from reconciler.loop.ports import ProposalSource
 from reconciler.loop.proposals import ProposalDoors, ProposalPlanner
 from reconciler.loop.proposing import ProposalWorker
-from reconciler.sources.manifests import read_manifests
 from reconciler.sources.sealed import sealed_secrets
 
 
@@ -16,7 +15,7 @@ def proposal_worker(connected: Wired, source: ProposalSource | None) -> Proposal
     doors = ProposalDoors(
         source=source,
         # Not the one of the fleet: that one would take a proposed commit's servers for those that run.
-        read_manifests=read_manifests,
+        read_manifests=connected.plain_reader,
         sealed=sealed_secrets,
         catalog=connected.ports.catalog,
         clock=connected.ports.clock,

@@ -6,11 +6,12 @@ from typing import Final
 
 from reconciler.cli.repository import open_source
 from reconciler.core.actions import Pass
+from reconciler.core.applied import AppliedState
 from reconciler.core.savings import Usage
 from reconciler.core.types import Revision, ServerSpec, ServerStatus
 from reconciler.errors import CatwalkError, Unavailable
 from reconciler.loop.clock import SystemClock
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import LogLine, StoredProposal
 from reconciler.loop.store.store import Store
 from reconciler.loop.usage import UsageBook
 from reconciler.settings import Settings
@@ -42,6 +43,14 @@ class StoredView:
     async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:  # noqa: ARG002 - The view's shape.
         return (self._newest,) if self._newest else ()
 
+    async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:  # noqa: ARG002 - The view's shape.
+        """Nobody proposes anything to a fleet that is not followed."""
+        return ()
+
+    async def applied(self) -> AppliedState | None:
+        """Nobody asks a program that is about to end."""
+        return None
+
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:  # noqa: ARG002 - The view's shape.
         raise Unavailable("not-running", f"the log of {server} can be read while `catwalk up` runs")
 
@@ -72,7 +81,7 @@ async def _specs(revision: Revision | None, directory: Path, settings: Settings)
         return {}
     try:
         source = open_source(directory, settings, worktree=not revision.committed)
-        found = read_manifests(await source.files(revision))
+        found = read_manifests(await source.files(revision), settings.environment)
     except CatwalkError:
         # A state without its repository is still worth showing; it has no prices.
         return {}

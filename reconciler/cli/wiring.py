@@ -7,6 +7,7 @@ values.
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.known_secrets import KnownSecrets
@@ -15,11 +16,13 @@ from reconciler.cli.named_fleet import NamedFleet
 from reconciler.cli.place import Place
 from reconciler.cli.reporting import Backstage, Report, Reporting, silent
 from reconciler.core.actions import Pass
+from reconciler.core.applied import AppliedState
 from reconciler.fly.client import OnCall
+from reconciler.loop.applied import SHELF, KeptState, StateReporter, applied_state
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
-from reconciler.loop.ports import Source
+from reconciler.loop.ports import ManifestReader, Source
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.store.digest_key import SameKey, digest_key, given_key
@@ -30,6 +33,7 @@ from reconciler.sops.server_secrets import ServerSecrets
 from reconciler.sops.services.configured import key_environment
 from reconciler.sources.manifests import read_manifests
 from reconciler.sources.packages import PackageCatalog
+from reconciler.sources.sealed import sealed_secrets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,26 @@ class Wired:
     latest: Pass | None
     """The last pass of an earlier process."""
     reporting: Reporting
+    kept_state: KeptState
+    """What is in force, as the leader has kept it."""
+    plain_reader: ManifestReader
+    """Reads manifests and learns nothing from them, as is right for a proposed commit."""
+
+
+class _Late:
+    """What is in force, for a reporter that is made before the reconciler is."""
+
+    def __init__(self) -> None:
+        self._reconciler: Reconciler | None = None
+        self._digest_key = b""
+
+    def made(self, reconciler: Reconciler, settings: PassSettings) -> Reconciler:
+        self._reconciler, self._digest_key = reconciler, settings.digest_key
+        return reconciler
+
+    def state(self) -> AppliedState | None:
+        desired = self._reconciler.in_force if self._reconciler is not None else None
+        return applied_state(desired, sealed_secrets, self._digest_key)
 
 
 @asynccontextmanager
@@ -78,24 +102,22 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
     Raises:
         EnvironmentFault: no state directory, no usable key file.
     """
-    clock = SystemClock()
     async with AsyncExitStack() as opened:
-        store = await open_store(request.place.state_dir, clock, url=request.settings.database_url)
-        opened.callback(store.close)
         settings = _pass_settings(request)
-        same_key = SameKey(store, settings.digest_key)
-        await same_key.agree(acts=bool(request.holder))
+        store, same_key = await _open_store(request, settings, opened)
         secrets = KnownSecrets(ServerSecrets(load_identities(key_environment(request.settings.key_environment or {}))))
         machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
         doors = await opened.enter_async_context(machines)
         catalog = await opened.enter_async_context(PackageCatalog())
         latest = await store.latest_pass()
-        read = request.idle_times.learning(read_manifests)
+        plain = partial(read_manifests, environment=request.settings.environment)
+        read = request.idle_times.learning(plain)
         fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
         lead = _leadership(request, store)
         memory = store if lead is None else store.fenced(lead)
         backstage = Backstage(store=memory, lead=lead, logs=doors.logs, fleet_name=lambda: fleet.name)
-        reporting = request.report(backstage)
+        reporting, kept_state, late = request.report(backstage), KeptState(memory.shelf(SHELF)), _Late()
+        reporter = StateReporter(reporting.reporter, kept_state, late.state)
         ports = Ports(
             source=request.source,
             read_manifests=fleet.read_manifests,
@@ -103,16 +125,16 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             catalog=catalog,
             fleet=fleet,
             prober=doors.prober,
-            reporter=reporting.reporter if lead is None else LedReporter(reporting.reporter, lead),
+            reporter=reporter if lead is None else LedReporter(reporter, lead),
             memory=memory,
-            clock=clock,
+            clock=SystemClock(),
             progress=request.progress,
             gates=() if lead is None else (lead, same_key),
         )
         yield Wired(
             ports=ports,
             settings=settings,
-            reconciler=Reconciler(ports, settings),
+            reconciler=late.made(Reconciler(ports, settings), settings),
             store=store,
             fleet=fleet,
             doors=doors,
@@ -120,7 +142,17 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             lead=lead,
             latest=latest,
             reporting=reporting,
+            kept_state=kept_state,
+            plain_reader=plain,
         )
+
+
+async def _open_store(request: Request, settings: PassSettings, opened: AsyncExitStack) -> tuple[Store, SameKey]:
+    store = await open_store(request.place.state_dir, SystemClock(), url=request.settings.database_url)
+    opened.callback(store.close)
+    same_key = SameKey(store, settings.digest_key)
+    await same_key.agree(acts=bool(request.holder))
+    return store, same_key
 
 
 def _pass_settings(request: Request) -> PassSettings:

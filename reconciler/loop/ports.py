@@ -272,6 +272,17 @@ class WaitingProposal:
     """Whether it was planned before."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredProposal:
+    """A proposal as pages see it."""
+
+    proposal: Proposal
+    received_at: datetime
+    waits: bool
+    planned: ProposedPlan | None
+    """None until it was planned for the first time."""
+
+
 class Proposals(Protocol):
     """The memory of proposed commits. The newest commit of a pull request is the only one that waits."""
 

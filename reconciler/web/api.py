@@ -28,6 +28,7 @@ from reconciler.web.fleets import (
     revision_document,
     server_page_document,
 )
+from reconciler.web.pulls import ProposalsDocument, StateDocument, pull_document, pulls_document, state_document
 from reconciler.web.rendering import answer_headers
 from reconciler.web.site import AskedSite, Guard, Site
 
@@ -71,6 +72,21 @@ async def read_revision(site: AskedSite, commit: FromPath[str]) -> RevisionDocum
     return await revision_document(site.view, commit)
 
 
+@get("/pulls", summary="Proposed commits, newest first", responses=_ERRORS)
+async def read_pulls(site: AskedSite, limit: Limit = 50) -> ProposalsDocument:
+    return await pulls_document(site.view, limit=limit)
+
+
+@get("/pulls/{number:int}", summary="What the commits of a pull request would do", responses=_ERRORS)
+async def read_pull(site: AskedSite, number: FromPath[int]) -> ProposalsDocument:
+    return await pull_document(site.view, number)
+
+
+@get("/state", summary="What is in force, for plans that are made elsewhere", responses=_ERRORS)
+async def read_state(site: AskedSite) -> StateDocument:
+    return await state_document(site.view)
+
+
 @get("/events", summary="Hints that something changed, as server-sent events", include_in_schema=False)
 async def follow_events(site: AskedSite) -> ServerSentEvent:
     site.streams.check_room()
@@ -83,6 +99,9 @@ READERS: Final[tuple[HTTPRouteHandler, ...]] = (
     read_logs,
     read_passes,
     read_revision,
+    read_pulls,
+    read_pull,
+    read_state,
     follow_events,
 )
 

@@ -20,6 +20,7 @@ from reconciler.web.fleets import (
     revision_document,
     server_page_document,
 )
+from reconciler.web.pulls import show_pull
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
 
@@ -59,7 +60,7 @@ def _page(site: Site, template: str, **values: object) -> Response[str]:
     return page(site.templates, template, {**values, "fleet_name": site.view.fleet}, now=site.clock.now())
 
 
-PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_revision)
+PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_revision, show_pull)
 
 
 def pages_router(site: Site, guards: Sequence[Guard]) -> Router:

@@ -10,6 +10,7 @@ from reconciler.core.types import OutcomeKind, Revision
 from reconciler.web.documents import (
     ActionDocument,
     DeferredDocument,
+    Document,
     FieldChangeDocument,
     HeldDocument,
     PassDocument,
@@ -71,6 +72,29 @@ def pass_document(finished: Pass) -> PassDocument:
         held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in held],
         prune=_prune(plan.prune) if plan and plan.prune else None,
         unchanged=list(plan.unchanged) if plan else [],
+    )
+
+
+class PlanDocument(Document):
+    """A plan that was not carried out."""
+
+    digest: str
+    actions: list[ActionDocument]
+    deferred: list[DeferredDocument]
+    """What follows when what it waits for has come."""
+    held: list[HeldDocument]
+    prune: PruneRequestDocument | None
+    unchanged: list[str]
+
+
+def plan_document(plan: Plan) -> PlanDocument:
+    return PlanDocument(
+        digest=plan.digest,
+        actions=_actions(plan, ()),
+        deferred=_deferred(plan, ()),
+        held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in plan.held],
+        prune=_prune(plan.prune) if plan.prune else None,
+        unchanged=list(plan.unchanged),
     )
 
 

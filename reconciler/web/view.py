@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Protocol
 
 from reconciler.core.actions import Pass
+from reconciler.core.applied import AppliedState
 from reconciler.core.savings import Usage
 from reconciler.core.types import ServerState, ServerStatus
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import LogLine, StoredProposal
 
 
 class FleetEventKind(StrEnum):
@@ -57,6 +58,22 @@ class FleetView(Protocol):
 
         Raises:
             Unavailable: the history cannot be read now.
+        """
+        ...
+
+    async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:
+        """Proposed commits, newest first, at most `limit`; those of one pull request where it is named.
+
+        Raises:
+            Unavailable: the store cannot be read now.
+        """
+        ...
+
+    async def applied(self) -> AppliedState | None:
+        """What is in force, to plan against; none before a revision was accepted.
+
+        Raises:
+            Unavailable: the store cannot be read now.
         """
         ...
 

@@ -35,11 +35,12 @@ from reconciler.core.actions import (
     SetSecrets,
     Update,
 )
+from reconciler.core.applied import AppliedState
 from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.savings import Usage
 from reconciler.core.types import Cause, DesiredMachine, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.errors import Unavailable
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import LogLine, StoredProposal
 from reconciler.web.handlers import unknown_address_handler, web_handlers
 from reconciler.web.view import FleetEvent
 
@@ -191,6 +192,8 @@ class SampleView:
 
     fleet: str = "acme"
     passes_done: Sequence[Pass] = PASSES
+    proposed: Sequence[StoredProposal] = ()
+    in_force: AppliedState | None = None
     verdicts: Sequence[ServerStatus] = STATUSES
     logs_down: bool = False
     event_log: list[FleetEvent] = field(default_factory=list)
@@ -207,6 +210,12 @@ class SampleView:
     async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
         found = [one for one in self.passes_done if one.revision and one.revision.commit.startswith(revision)]
         return found[:limit]
+
+    async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:
+        return [one for one in self.proposed if number in {None, one.proposal.number}][:limit]
+
+    async def applied(self) -> AppliedState | None:
+        return self.in_force
 
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
         if self.logs_down:

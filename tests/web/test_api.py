@@ -1,12 +1,32 @@
 """The JSON of `/api`: shapes, limits, errors, and that it is described."""
 
+from datetime import UTC, datetime
+
 import anyio
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.core.types import ServerState
+from reconciler.core.actions import CreateApp, Plan
+from reconciler.core.applied import AppliedState
+from reconciler.core.cost import MonthlyCost
+from reconciler.core.proposals import ProposedPlan
+from reconciler.core.types import Revision, ServerState
+from reconciler.loop.ports import Proposal, StoredProposal
 from reconciler.web.events import MOST_STREAMS, LiveStreams
 from reconciler.web.view import FleetEvent, FleetEventKind
+
+
+def proposal() -> StoredProposal:
+    revision = Revision(commit="a" * 40, branch="refs/pull/12/head", source="https://github.com/acme/fleet")
+    plan = Plan(fleet="acme", revision=revision, actions=(CreateApp(server="a", app="b", network="b", reason="new"),))
+    cost = MonthlyCost(awake=1.94)
+    planned = ProposedPlan(
+        number=12, revision=revision, base=revision, plan=plan, problems=(), warnings=(), cost_before=cost,
+        cost_after=cost, planned_at=datetime(2026, 11, 24, tzinfo=UTC),
+    )  # fmt: skip
+    asked = Proposal(number=12, commit=revision.commit, ref=revision.branch)
+    return StoredProposal(proposal=asked, received_at=planned.planned_at, waits=False, planned=planned)
+
 
 NEEDED_HEADERS = {"content-security-policy", "x-content-type-options", "referrer-policy", "cache-control"}
 
@@ -106,7 +126,9 @@ async def test_logs_that_cannot_be_read_now_say_so(client, view):
     assert (answer.status_code, answer.json()["code"]) == (503, "logs-unavailable")
 
 
-async def test_every_answer_fits_the_published_schema(client):
+async def test_every_answer_fits_the_published_schema(client, view):
+    view.proposed = (proposal(),)
+    view.in_force = AppliedState(fleet="acme", revision=proposal().planned.revision, servers=())
     schema = (await client.get("/api/schema")).json()
     paths = {
         "/api/fleet": "/api/fleet",
@@ -114,6 +136,9 @@ async def test_every_answer_fits_the_published_schema(client):
         "/api/servers/{name}/logs": "/api/servers/github/logs",
         "/api/passes": "/api/passes",
         "/api/revisions/{commit}": "/api/revisions/a1b2c3d",
+        "/api/pulls": "/api/pulls",
+        "/api/pulls/{number}": "/api/pulls/12",
+        "/api/state": "/api/state",
     }
     assert set(schema["paths"]) == set(paths)
     for template, path in paths.items():

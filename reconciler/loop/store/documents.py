@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.core import actions, cost, gateway_rules, holds, problems, proposals, setbacks, types
+from reconciler.core import actions, applied, cost, gateway_rules, holds, problems, proposals, setbacks, types
 from reconciler.errors import InternalFault
 
 CLASS: Final = "$"
@@ -37,6 +37,9 @@ _CLASSES: Final[tuple[type[Any], ...]] = (
     actions.Plan,
     actions.Outcome,
     actions.Pass,
+    applied.AppliedSecret,
+    applied.AppliedServer,
+    applied.AppliedState,
     cost.MonthlyCost,
     gateway_rules.CallerLimits,
     gateway_rules.GatewayRules,

@@ -5,31 +5,19 @@ whoever may open pull requests from filling the store.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from reconciler.core.proposals import ProposedPlan
-from reconciler.loop.ports import Proposal, WaitingProposal
+from reconciler.loop.ports import Proposal, StoredProposal, WaitingProposal
 from reconciler.loop.store.documents import from_document, to_document
 from reconciler.loop.store.tables import proposals
 from reconciler.loop.store.times import time_text
 
 MOST_KEPT: Final = 500
 """Proposals that are remembered, planned or waiting."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredProposal:
-    """A proposal as pages see it."""
-
-    proposal: Proposal
-    received_at: datetime
-    waits: bool
-    planned: ProposedPlan | None
-    """None until it was planned for the first time."""
 
 
 def ask(connection: Connection, proposal: Proposal, now: datetime) -> None:

@@ -12,11 +12,10 @@ from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.proposals import ProposedPlan
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus
-from reconciler.loop.ports import Clock, Delivery, Proposal, WaitingProposal
+from reconciler.loop.ports import Clock, Delivery, Proposal, StoredProposal, WaitingProposal
 from reconciler.loop.store import inbox, proposals, reads, safety, shelves, writes
 from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.leases import Leases, require_leader
-from reconciler.loop.store.proposals import StoredProposal
 from reconciler.loop.store.records import Intent, PassSummary, Transition
 from reconciler.loop.store.shelves import Shelf
 from reconciler.loop.store.sqlite import sqlite_url
