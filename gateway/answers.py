@@ -14,9 +14,11 @@ from gateway.relay import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from gateway.remote import CredentialsRefused
 from gateway.sessions import BadSession, CapsuleSealer, PinnedSession
 
 _NO_MACHINE_STATUSES = frozenset({502, 503})
+_CREDENTIALS_HINT = "Whoever runs the fleet has to correct the server's `remote` credentials in the manifest."
 _RETRY_AFTER_BUSY = (b"retry-after", b"1")
 
 
@@ -58,7 +60,8 @@ def answer_head(forward: Forward, head: ResponseHead, sealer: CapsuleSealer) -> 
 
 
 def _capsule(forward: Forward, head: ResponseHead, session_id: bytes, sealer: CapsuleSealer) -> bytes:
-    machine = head.value(MACHINE_HEADER) or b""
+    # A server that somebody else runs has no machine of ours, whatever it says.
+    machine = head.value(MACHINE_HEADER) or b"" if forward.upstream.remote is None else b""
     known = forward.session
     if forward.capsule is not None and known is not None and known.session_id == session_id:
         return forward.capsule
@@ -80,6 +83,8 @@ def explain(fault: RelayFault, server: str) -> Problem:
     """The problem that a client is told when an exchange with a server failed."""
     detail = f"{server}: {fault.cause}"
     match fault:
+        case CredentialsRefused():
+            return Problem(kind=ProblemKind.CREDENTIALS_REFUSED, detail=detail, hint=_CREDENTIALS_HINT)
         case UpstreamUnreachable():
             return Problem(kind=ProblemKind.UPSTREAM_UNREACHABLE, detail=detail)
         case UpstreamTimeout():

@@ -68,7 +68,9 @@ class Forward:
     @property
     def address(self) -> Address:
         """Where the request goes."""
-        return Address(self.upstream.host, self.upstream.port, self.upstream.authority)
+        upstream, remote = self.upstream, self.upstream.remote
+        outside = remote.outside if remote is not None else None
+        return Address(upstream.host, upstream.port, upstream.authority, outside)
 
     @property
     def is_pinned(self) -> bool:

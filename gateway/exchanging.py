@@ -16,7 +16,7 @@ from gateway.breaker import MAX_REASON_BYTES, Breakers, down, is_down
 from gateway.calls import Call
 from gateway.client import Client
 from gateway.decision import Forward, body_too_large
-from gateway.headers import PIN_HEADER, SESSION_HEADER
+from gateway.headers import PIN_HEADER, SESSION_HEADER, VERSION_HEADER
 from gateway.observation import Event, Observers
 from gateway.policy import LIST, UnreadableList, filter_tools
 from gateway.problems import ProblemKind, SessionNotFound, refusal
@@ -34,11 +34,13 @@ from gateway.relay import (
     UpstreamUnreachable,
 )
 from gateway.relay.wire import encode_chunk
+from gateway.remote import Credentials, CredentialsRefused, remote_headers, unclear_answer
 from gateway.restoring import SessionKeeper, is_lost, opening_of
 from gateway.sessions import CapsuleSealer
 from gateway.settings import GatewaySettings
 
 _INITIALIZE = "initialize"
+_UNAUTHORIZED = 401
 _HELD_S = 1.0
 _MAX_WHOLE_BYTES = 16 * 1024 * 1024
 
@@ -80,6 +82,8 @@ class Outcome(Enum):
     ANSWERED = "answered"
     LOST = "lost"
     """The session is unknown upstream, nothing was carried out, and the client has not been told anything."""
+    REFUSED = "refused"
+    """A remote server does not know who the gateway is; the client has not been told anything either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +107,23 @@ class Exchanger:
             RelayFault, SessionNotFound, ClientGone, Refused: it did not come to a whole answer; `client` knows whether
                 one was begun.
         """
-        if await self._once(forward, client, request) is Outcome.LOST:
+        if forward.upstream.remote is not None:
+            await self._carry_outside(forward, forward.upstream.remote.credentials, client, request)
+        elif await self._once(forward, client, request) is Outcome.LOST:
             await self._carry_restored(forward, client, request)
+
+    async def _carry_outside(
+        self, forward: Forward, credentials: Credentials, client: Client, request: Request
+    ) -> None:
+        """To a server that somebody else runs; once more with new credentials where it refuses those of now."""
+        shown = await credentials.headers()
+        outcome = await self._once(replace(forward, headers=remote_headers(forward.headers, shown)), client, request)
+        if outcome is Outcome.REFUSED and request.is_repeatable and await credentials.renew(shown):
+            shown = await credentials.headers()
+            again = replace(forward, headers=remote_headers(forward.headers, shown))
+            outcome = await self._once(again, client, request)
+        if outcome is Outcome.REFUSED:
+            raise CredentialsRefused("it does not accept the gateway's credentials")
 
     async def _carry_restored(self, forward: Forward, client: Client, request: Request) -> None:
         """Once more, on a session in place of the lost one. If that is lost too, the client has to start anew."""
@@ -122,15 +141,27 @@ class Exchanger:
                 await self._send_rest(client, exchange, len(request.first))
             else:
                 exchange.complete_request()
-            if forward.is_restorable and request.is_repeatable:
-                async with watched(client, exchange):
-                    upstream_head = await response.head()
-                if is_lost(forward, upstream_head):
-                    return Outcome.LOST
+            outcome = await self._peek(forward, client, request, Answering(response=response, exchange=exchange))
+            if outcome is not None:
+                return outcome
             await self._answer(forward, client, request, Answering(response=response, exchange=exchange))
             return Outcome.ANSWERED
         finally:
             exchange.abort()
+
+    async def _peek(self, forward: Forward, client: Client, request: Request, answering: Answering) -> Outcome | None:
+        """Whether the answer is one that the client does not get as it is; None where it is for the client."""
+        is_outside = forward.upstream.remote is not None
+        if not is_outside and not (forward.is_restorable and request.is_repeatable):
+            return None
+        async with watched(client, answering.exchange):
+            head = await answering.response.head()
+        if is_outside and head.status == _UNAUTHORIZED:
+            return Outcome.REFUSED
+        if is_outside and forward.method == "POST" and (unclear := unclear_answer(head, _version(forward))) is not None:
+            await client.answer(unclear)
+            return Outcome.ANSWERED
+        return Outcome.LOST if is_lost(forward, head) else None
 
     async def _head(self, forward: Forward, response: BufferedResponse) -> ResponseHead:
         """The head of an answer that a machine gave.
@@ -191,7 +222,8 @@ class Exchanger:
     def _noted(self, forward: Forward, request: Request, head: ResponseHead, body: bytes) -> Forward:
         if request.read is not None and not head.is_event_stream:
             self._parts.reads.store(request.read, body)
-        if request.call.method != _INITIALIZE or head.value(SESSION_HEADER) is None:
+        is_outside = forward.upstream.remote is not None
+        if request.call.method != _INITIALIZE or head.value(SESSION_HEADER) is None or is_outside:
             return forward
         self._parts.observers.happened(Event.SESSION_STARTED, forward.upstream.server)
         return replace(forward, opening=opening_of(request.first, body, head))
@@ -248,6 +280,11 @@ def _is_worth_waiting(request: Request, head: ResponseHead) -> bool:
     announced = head.value(b"content-length")
     is_small = announced is not None and int(announced) <= MAX_READ_BYTES
     return not head.is_event_stream and (is_small or request.call.method == _INITIALIZE)
+
+
+def _version(forward: Forward) -> str:
+    version = next((value for name, value in forward.headers if name == VERSION_HEADER), b"")
+    return version.decode("latin-1")
 
 
 def _encode(head: RequestHead) -> bytes:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from gateway.remote import RemoteSide
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
@@ -26,6 +28,8 @@ class Upstream:
     authority: str
     """The `Host` header, by which Flycast and the engine's proxy find the app: `acme-time.flycast`."""
     path: str = "/mcp"
+    remote: RemoteSide | None = None
+    """Of a server that somebody else runs; None for one with machines of its own."""
 
 
 class DuplicateRoute(ValueError):

@@ -62,8 +62,7 @@ class PlanMemory:
             plan = self._plan(head)
         except (Refused, SessionNotFound, MalformedHead, Undecided):
             return None
-        if trace_of(plan.forward.headers) or plan.forward.origin is not None:
-            # The message has to be changed and its head will never come again; a page needs more headers.
+        if not _is_plain(plan.forward):
             return None
         if len(self._by_block) >= _MAX_PLANS:
             del self._by_block[next(iter(self._by_block))]
@@ -82,6 +81,13 @@ class PlanMemory:
             generation=generation,
             expires_at_s=_end_of(forward),
         )
+
+
+def _is_plain(forward: Forward) -> bool:
+    """Whether the message goes out as it is, with what is known from its head. A message of a trace has to be changed,
+    and its head will never come again; a page needs more headers; a remote server needs credentials of the moment.
+    """
+    return not trace_of(forward.headers) and forward.origin is None and forward.upstream.remote is None
 
 
 def _may_read(forward: Forward) -> bool:
