@@ -5,8 +5,9 @@ ignored costs an evening. Credentials are held as `SecretValue` and never printe
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "CATWALK_ALLOWED_SIGNERS",
         "CATWALK_BRANCH",
         "CATWALK_DATABASE_URL",
+        "CATWALK_ENVIRONMENT",
         "CATWALK_DIGEST_KEY",
         "CATWALK_FLYCAST_URL",
         "CATWALK_FLY_API_URL",
@@ -83,6 +85,8 @@ class Settings:
     """`CATWALK_SSH_KEY_FILE`: the file of such a key."""
     branch: str = ""
     """`CATWALK_BRANCH`: the branch to follow; empty follows the repository's own."""
+    environment: str = ""
+    """`CATWALK_ENVIRONMENT`: whose overlays (`catwalk.NAME.yaml`) are laid over the manifests; empty for none."""
     state_dir: Path | None = None
     """`CATWALK_STATE_DIR`: where Catwalk remembers; empty means `.catwalk` in the followed directory."""
     database_url: str = ""
@@ -146,6 +150,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         ssh_key=_secret(environment, "CATWALK_SSH_KEY"),
         ssh_key_file=_path(environment, "CATWALK_SSH_KEY_FILE"),
         branch=environment.get("CATWALK_BRANCH", ""),
+        environment=_environment_name(environment.get("CATWALK_ENVIRONMENT", "")),
         state_dir=_path(environment, "CATWALK_STATE_DIR"),
         database_url=environment.get("CATWALK_DATABASE_URL", ""),
         webhook_secret=_secret(environment, "CATWALK_WEBHOOK_SECRET"),
@@ -163,6 +168,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         mcp_registry_url=environment.get("CATWALK_MCP_REGISTRY_URL") or DEFAULT_MCP_REGISTRY_URL,
         key_environment={name: value for name, value in environment.items() if value},
     )
+
+
+def in_environment(settings: Settings, name: str) -> Settings:
+    """The settings for the environment that a person named; as they are where none was named.
+
+    Raises:
+        EnvironmentFault: that is no name of one.
+    """
+    return replace(settings, environment=_environment_name(name)) if name else settings
+
+
+def _environment_name(name: str) -> str:
+    if name and not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", name):
+        raise EnvironmentFault(
+            "bad-environment",
+            "an environment is named by lower-case letters, digits and dashes",
+            hint="it stands in the names of files such as catwalk.staging.yaml",
+        )
+    return name
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

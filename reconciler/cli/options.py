@@ -13,6 +13,14 @@ WORKTREE: Final = click.option(
     "--worktree", is_flag=True, help="Follow the files as they lie in DIR, committed or not."
 )
 
+ENVIRONMENT: Final = click.option(
+    "--environment",
+    "environment_name",
+    default="",
+    metavar="NAME",
+    help="Lay catwalk.NAME.yaml over every catwalk.yaml; by default what CATWALK_ENVIRONMENT says.",
+)
+
 
 def debug(function: Any) -> Any:  # noqa: ANN401 - Click decorates functions of any shape.
     """`--debug` is read by the entry point before any command runs; it stands here so that help shows it."""

@@ -56,7 +56,7 @@ def with_dotenv(directory: Path, environment: Mapping[str, str]) -> dict[str, st
 
 
 def find_place(directory: Path, settings: Settings) -> Place:
-    """The place of a fleet; creates nothing.
+    """The place of a fleet; creates nothing. An environment has state of its own.
 
     Raises:
         EnvironmentFault: the directory does not exist.
@@ -65,7 +65,8 @@ def find_place(directory: Path, settings: Settings) -> Place:
         raise EnvironmentFault(
             "no-such-directory", f"{directory} is no directory", hint="name the directory that holds catwalk.yaml"
         )
-    return Place(directory=directory.resolve(), state_dir=(settings.state_dir or directory / STATE_FOLDER).resolve())
+    own = directory / STATE_FOLDER / settings.environment
+    return Place(directory=directory.resolve(), state_dir=(settings.state_dir or own).resolve())
 
 
 def make_state(place: Place) -> None:

@@ -14,6 +14,7 @@ from reconciler.core.findings import Finding
 from reconciler.errors import CatwalkError, InvalidManifests
 from reconciler.sources.git import WorktreeSource
 from reconciler.sources.manifests import read_manifests
+from reconciler.sources.overlays import environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Validation:
     packages: PackageSource | None = None
     """Where to ask about packages; None asks nobody."""
     key_environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    environment: str = ""
+    """Whose overlays to check; empty checks the manifests without one and with each that there is."""
 
 
 async def validate_directory(validation: Validation) -> list[Finding]:
@@ -36,11 +39,19 @@ async def _findings(validation: Validation) -> list[Finding]:
     source = WorktreeSource(directory=validation.directory)
     try:
         files = await source.files(await source.head())
-        manifests = read_manifests(files)
-    except InvalidManifests as error:
-        return [Finding(problem=problem, is_error=True) for problem in error.problems]
     except CatwalkError as error:
         return [Finding(problem=error.problem, is_error=True)]
+    found: list[Finding] = []
+    for environment in [validation.environment] if validation.environment else ["", *environments(files)]:
+        found += await _findings_in(environment, files, validation)
+    return found
+
+
+async def _findings_in(environment: str, files: Mapping[str, bytes], validation: Validation) -> list[Finding]:
+    try:
+        manifests = read_manifests(files, environment)
+    except InvalidManifests as error:
+        return [Finding(problem=problem, is_error=True) for problem in error.problems]
     found = [Finding(problem=warning, is_error=False) for warning in manifests.warnings]
     found += await secret_findings(validation.directory, manifests, files, validation.key_environment)
     if validation.packages is None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from reconciler.errors import InvalidManifests, SourceError
-from reconciler.sources.layout import IGNORED_FOLDERS, is_manifest
+from reconciler.sources.layout import IGNORED_FOLDERS, environment_of_file, is_manifest
 from reconciler.sources.yaml_nodes import read_document
 from schemas.v1.programs import FOLDER_PATTERN
 
@@ -36,7 +36,11 @@ def source_folders(files: Mapping[str, bytes]) -> tuple[str, ...]:
 
     A manifest that cannot be read names none: the manifest reader says what is wrong with it.
     """
-    return tuple(sorted({folder for path in files if is_manifest(path) for folder in _named(path, files[path])}))
+    return tuple(sorted({folder for path in files if _states_servers(path) for folder in _named(path, files[path])}))
+
+
+def _states_servers(path: str) -> bool:
+    return is_manifest(path) or bool(environment_of_file(path))
 
 
 def folder_path(manifest: str, directory: str) -> str:

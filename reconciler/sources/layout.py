@@ -1,11 +1,13 @@
 """Which files of a repository belong to the desired state, and how much of them is read.
 
 Manifests are the files named `catwalk.yaml` anywhere below the followed directory. Secret files are what lies in
-`secrets/` beside a manifest and ends in `.sops.yaml`; a lock is the `catwalk.lock` beside one. Nothing else is ever
-read, so a large repository costs no more than a small one, and no limit can be passed by accident.
+`secrets/` beside a manifest and ends in `.sops.yaml`; a lock is the `catwalk.lock` beside one. For an environment such
+as staging there are `catwalk.staging.yaml` and `secrets.staging/`. Nothing else is ever read, so a large repository
+costs no more than a small one, and no limit can be passed by accident.
 """
 
 import posixpath
+import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -16,6 +18,10 @@ LOCK_NAME: Final = "catwalk.lock"
 SECRETS_FOLDER: Final = "secrets"
 ENCRYPTED_SUFFIX: Final = ".sops.yaml"
 
+_STEM: Final = MANIFEST_NAME.removesuffix(".yaml")
+_OVERLAY: Final = re.compile(rf"{re.escape(_STEM)}\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.yaml")
+"""The letters of the name of a fleet, of which an environment usually is a part."""
+
 LARGEST_FILE_BYTES: Final = 1024 * 1024
 MOST_MANIFESTS: Final = 1_000
 MOST_SECRET_FILES: Final = 10_000
@@ -24,13 +30,26 @@ IGNORED_FOLDERS: Final = frozenset({".git", ".catwalk"})
 
 
 def is_candidate(path: str) -> bool:
-    """Whether a file may belong to the desired state; locks and secret files also need a manifest beside them."""
-    return is_manifest(path) or is_secret_file(path) or posixpath.basename(path) == LOCK_NAME
+    """Whether a file may belong to the desired state; all others also need a manifest beside them."""
+    named = is_manifest(path) or bool(environment_of_file(path)) or posixpath.basename(path) == LOCK_NAME
+    return named or is_secret_file(path)
 
 
 def is_secret_file(path: str) -> bool:
     """Whether the file may hold one secret, by its name and place."""
-    return path.endswith(ENCRYPTED_SUFFIX) and SECRETS_FOLDER in path.split("/")[:-1]
+    folders = path.split("/")[:-1]
+    return path.endswith(ENCRYPTED_SUFFIX) and any(folder.partition(".")[0] == SECRETS_FOLDER for folder in folders)
+
+
+def environment_of_file(path: str) -> str:
+    """The environment whose overlay the file is by its name; empty for any other file."""
+    found = _OVERLAY.fullmatch(posixpath.basename(path))
+    return found[1] if found else ""
+
+
+def overlay_file(manifest: str, environment: str) -> str:
+    """The overlay of a manifest for an environment, whether there is one or not."""
+    return posixpath.join(posixpath.dirname(manifest), f"{_STEM}.{environment}.yaml")
 
 
 def lock_file(manifest: str) -> str:
@@ -43,9 +62,10 @@ def is_manifest(path: str) -> bool:
     return posixpath.basename(path) == MANIFEST_NAME
 
 
-def secret_file(manifest: str, server: str, name: str) -> str:
-    """The file of one secret of one server, beside its manifest."""
-    return posixpath.join(posixpath.dirname(manifest), SECRETS_FOLDER, server, name + ENCRYPTED_SUFFIX)
+def secret_file(manifest: str, server: str, name: str, *, environment: str = "") -> str:
+    """The file of one secret of one server, beside its manifest; of its own for an environment."""
+    folder = f"{SECRETS_FOLDER}.{environment}" if environment else SECRETS_FOLDER
+    return posixpath.join(posixpath.dirname(manifest), folder, server, name + ENCRYPTED_SUFFIX)
 
 
 def select(candidates: Iterable[str]) -> tuple[str, ...]:
@@ -56,12 +76,16 @@ def select(candidates: Iterable[str]) -> tuple[str, ...]:
     """
     paths = sorted(candidates)
     manifests = [path for path in paths if is_manifest(path)]
+    overlays = [path for path in paths if environment_of_file(path)]
     folders = {posixpath.join(posixpath.dirname(path), SECRETS_FOLDER) for path in manifests}
+    folders |= {
+        posixpath.join(posixpath.dirname(path), f"{SECRETS_FOLDER}.{environment_of_file(path)}") for path in overlays
+    }
     locks = sorted({lock_file(path) for path in manifests}.intersection(paths))
     secrets = [path for path in paths if is_secret_file(path) and _lies_below(path, folders)]
-    _refuse_more_than(MOST_MANIFESTS, manifests, "manifests")
+    _refuse_more_than(MOST_MANIFESTS, [*manifests, *overlays], "manifests")
     _refuse_more_than(MOST_SECRET_FILES, secrets, "secret files")
-    return (*manifests, *locks, *secrets)
+    return (*manifests, *overlays, *locks, *secrets)
 
 
 def _lies_below(path: str, folders: Collection[str]) -> bool:

@@ -27,6 +27,8 @@ class ReadServer:
     """All of the revision, among them what lies in the folders that servers run from."""
     locks: Mapping[str, LockedProgram] = field(default_factory=dict[str, LockedProgram], repr=False)
     """The entries of the lock beside the manifest, by server; none where there is no lock."""
+    environment: str = ""
+    """Whose overlay is merged in."""
 
     @property
     def written(self) -> schema.Server:
@@ -51,11 +53,12 @@ class ReadServer:
         return self.locks.get(self.name)
 
     def place(self, *fields: str) -> Location:
-        """Where a field was written: at the server, else in the defaults, else the server itself."""
-        for path in ((*self.path, *fields), ("defaults", *fields)):
-            if self.document.has(path):
-                return self.document.place(path)
-        return self.document.key_place((*self.path, fields[0])) if fields else self.location
+        """Where a field was written: at the server, else in the defaults; else what is around it, else the server."""
+        for length in range(len(fields), 0, -1):
+            for path in ((*self.path, *fields[:length]), ("defaults", *fields[:length])):
+                if self.document.has(path):
+                    return self.document.place(path)
+        return self.location
 
     def key_place(self, *fields: str) -> Location:
         """Where the key of a field stands, as with `place`."""

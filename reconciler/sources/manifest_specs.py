@@ -74,12 +74,16 @@ def _variable_problems(server: ReadServer) -> Iterator[Problem]:
 
 
 def _sops_problems(server: ReadServer) -> Iterator[Problem]:
-    inline = [name for name, value in server.written.secrets.items() if value is not None]
-    if inline and not server.manifest.sops:
+    places = [server.document.place((*server.path, "secrets", name)) for name in _inline(server)]
+    bare = [place for place in places if place.file not in server.document.with_sops]
+    if bare:
         message = "the file holds encrypted values and no `sops` block, so that nothing can decrypt them"
         hint = "restore the block from git, or encrypt the file again with `sops encrypt --in-place`"
-        place = server.document.place((*server.path, "secrets", inline[0]))
-        yield server.problem("missing-sops-block", message, hint, place)
+        yield server.problem("missing-sops-block", message, hint, bare[0])
+
+
+def _inline(server: ReadServer) -> list[str]:
+    return [name for name, value in server.written.secrets.items() if value is not None]
 
 
 def _transport_problems(server: ReadServer) -> Iterator[Problem]:
@@ -130,13 +134,24 @@ def server_spec(server: ReadServer, *, pinned_required: bool = False) -> ServerS
 
 def _secrets(server: ReadServer) -> Iterator[SecretDeclaration]:
     for name, value in sorted(server.written.secrets.items()):
-        inline = value is not None
         yield SecretDeclaration(
             name=name,
-            file=server.document.file if inline else secret_file(server.document.file, server.name, name),
-            inline=inline,
+            file=_secret_file(server, name) if value is None else _inline_file(server, name),
+            inline=value is not None,
             location=server.document.key_place((*server.path, "secrets", name)),
         )
+
+
+def _inline_file(server: ReadServer, name: str) -> str:
+    """The manifest, or the overlay that states the value."""
+    return server.document.place((*server.path, "secrets", name)).file
+
+
+def _secret_file(server: ReadServer, name: str) -> str:
+    """The file of the environment, where there is one: a secret is bound to its fleet, which usually is another one."""
+    shared, manifest = secret_file(server.document.file, server.name, name), server.document.file
+    own = secret_file(manifest, server.name, name, environment=server.environment) if server.environment else shared
+    return own if own in server.files else shared
 
 
 def _guest(vm: schema.VirtualMachine) -> Guest:

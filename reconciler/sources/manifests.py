@@ -5,6 +5,7 @@ be taken for the whole of what is wanted. It decrypts nothing: encrypted files a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from reconciler.core.locked import LockedProgram
 from reconciler.core.manifest_set import ManifestSet
 from reconciler.core.problems import Location, Problem
 from reconciler.errors import InvalidManifests
-from reconciler.sources.layout import MANIFEST_NAME, is_manifest, lock_file
+from reconciler.sources.layout import MANIFEST_NAME, is_manifest, lock_file, overlay_file
 from reconciler.sources.locks import read_lock
 from reconciler.sources.manifest_dependencies import dependency_problems
 from reconciler.sources.manifest_gateway import gateway_problems, gateway_rules
@@ -21,26 +22,29 @@ from reconciler.sources.manifest_policy import pinned_required, policy_problems,
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_servers import ReadServer
 from reconciler.sources.manifest_specs import server_problems, server_spec
+from reconciler.sources.overlays import overlaid, overlay_problems, overlay_warnings
 from reconciler.sources.yaml_nodes import Document, Path, Value, read_document
 from schemas.v1.manifest import DEFAULT_ORGANIZATION, Manifest
 
 
-def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
+def read_manifests(files: Mapping[str, bytes], environment: str = "") -> ManifestSet:
     """The fleet that all `catwalk.yaml` files among `files` declare together.
 
     Args:
         files: content by path relative to the followed directory; files of other names are ignored.
+        environment: whose overlays are laid over the manifests; empty for none.
 
     Raises:
         InvalidManifests: at least one is wrong; carries every problem with its place, sorted by place.
     """
     names = sorted(path for path in files if is_manifest(path))
     problems = [] if names else [_no_manifest()]
+    problems += overlay_problems(files, environment) if environment else ()
     servers: list[ReadServer] = []
     manifests: list[tuple[Document, Manifest]] = []
     for name in names:
         try:
-            document, manifest = _read_one(name, bytes(files[name]))
+            document, manifest = _read_one(name, bytes(files[name]), _overlay(name, files, environment))
         except InvalidManifests as invalid:
             problems += invalid.problems
             continue
@@ -48,7 +52,9 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
         locks, faults = _locks(name, files)
         problems += faults
         servers += [
-            ReadServer(document=document, manifest=manifest, name=server, files=files, locks=locks)
+            ReadServer(
+                document=document, manifest=manifest, name=server, files=files, locks=locks, environment=environment
+            )
             for server in manifest.servers
         ]
     whole = not problems
@@ -60,7 +66,14 @@ def read_manifests(files: Mapping[str, bytes]) -> ManifestSet:
         problems += policy_problems(manifests, servers)
     if problems:
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
-    return _fleet(manifests, servers)
+    found = _fleet(manifests, servers)
+    overlaid_by = overlay_warnings((document for document, _ in manifests), environment)
+    return replace(found, warnings=(*found.warnings, *overlaid_by))
+
+
+def _overlay(manifest: str, files: Mapping[str, bytes], environment: str) -> tuple[str, bytes] | None:
+    file = overlay_file(manifest, environment)
+    return (file, bytes(files[file])) if environment and file in files else None
 
 
 def _locks(manifest: str, files: Mapping[str, bytes]) -> tuple[Mapping[str, LockedProgram], tuple[Problem, ...]]:
@@ -90,9 +103,14 @@ def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[Rea
 
 
 @lru_cache(maxsize=256)
-def _read_one(file: str, content: bytes) -> tuple[Document, Manifest]:
+def _read_one(file: str, content: bytes, overlay: tuple[str, bytes] | None) -> tuple[Document, Manifest]:
     document = read_document(file, content)
     problems = [*document.problems, *_frame_problems(document)]
+    if overlay is not None:
+        above = read_document(*overlay)
+        problems += [*above.problems, *(_frame_problems(above) if above.data is not None else ())]
+        if isinstance(document.data, dict) and isinstance(above.data, dict):
+            document = overlaid(document, above)
     if not problems or isinstance(document.data, dict):
         try:
             manifest = Manifest.model_validate(document.data)

@@ -63,6 +63,8 @@ class Document:
     keys: dict[Path, Location]
     problems: tuple[Problem, ...] = ()
     """Faults that did not keep the rest from being read: keys that occur twice."""
+    with_sops: frozenset[str] = frozenset()
+    """The files of it that hold SOPS metadata, so that encrypted values in them can be decrypted."""
 
     def place(self, path: Path) -> Location:
         """Where the value at `path` stands, or the nearest thing around it that exists."""
@@ -243,7 +245,15 @@ class _Flattener:
             data = self.value(root, ()) if root else None
         except Unreadable as refusal:
             raise InvalidManifests((*problems, refusal.problem)) from refusal
-        return Document(file=self.file, data=data, values=self.values, keys=self.keys, problems=problems)
+        encrypted = isinstance(data, dict) and bool(data.get("sops"))
+        return Document(
+            file=self.file,
+            data=data,
+            values=self.values,
+            keys=self.keys,
+            problems=problems,
+            with_sops=frozenset({self.file} if encrypted else ()),
+        )
 
     def value(self, node: Node, path: Path) -> Value:
         self.admit(node, path)

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import anyio
 import click
 from rich.console import Console
 
 from reconciler.cli.github_access import open_github
-from reconciler.cli.options import AS_JSON, DIRECTORY, WORKTREE, debug
+from reconciler.cli.options import AS_JSON, DIRECTORY, ENVIRONMENT, WORKTREE, debug
 from reconciler.cli.place import Place, find_place, make_state, with_dotenv
 from reconciler.cli.present_machines import live_machines
 from reconciler.cli.problems import NO, exit_code, print_problems
@@ -28,7 +28,7 @@ from reconciler.core.types import ServerState, Trigger
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.progress import Progress
 from reconciler.loop.signals import Signals
-from reconciler.settings import Settings, read_settings
+from reconciler.settings import Settings, in_environment, read_settings
 
 WELL: Final = frozenset({ServerState.READY, ServerState.IDLE, ServerState.SUSPENDED})
 PATIENCE_S: Final = 60.0
@@ -43,26 +43,32 @@ class Wish:
     prune: str
 
 
+class Agreed(TypedDict):
+    plan: str
+    prune: str
+
+
 @click.command("apply")
 @DIRECTORY
 @WORKTREE
+@ENVIRONMENT
 @click.option("--plan", default="", metavar="DIGEST", help="Refuse if the plan is no longer this one.")
 @click.option("--confirm-prune", "prune", default="", metavar="DIGEST", help="Agree to a removal above the budget.")
 @AS_JSON
 @debug
-def command(*, directory: Path, worktree: bool, plan: str, prune: str, as_json: bool) -> int:
+def command(*, directory: Path, worktree: bool, as_json: bool, environment_name: str, **agreed: Unpack[Agreed]) -> int:
     """Make the fleet what the newest commit of DIR asks for, once, and wait until it is healthy.
 
     The machines are those of the `catwalk up` that runs for DIR; without one, those on Fly, by FLY_API_TOKEN. A process
     that runs the fleet steps aside meanwhile.
     """
-    settings = read_settings(with_dotenv(directory, os.environ))
+    settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment_name)
     place = find_place(directory, settings)
     make_state(place)
     request = _request(place, settings, worktree, _progress(as_json=as_json))
-    finished = anyio.run(_apply, request, Wish(plan=plan, prune=prune))
+    finished = anyio.run(_apply, request, Wish(**agreed))
     if not as_json:
-        print_problems((*finished.problems, *_left_over(finished, prune)), Console(stderr=True))
+        print_problems((*finished.problems, *_left_over(finished, agreed["prune"])), Console(stderr=True))
     return _verdict(finished)
 
 

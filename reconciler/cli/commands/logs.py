@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import anyio
 import click
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.cli.options import AS_JSON, debug
+from reconciler.cli.options import AS_JSON, ENVIRONMENT, debug
 from reconciler.cli.place import find_place, make_state, with_dotenv
 from reconciler.cli.present_machines import live_machines
 from reconciler.cli.repository import open_source
@@ -20,12 +20,17 @@ from reconciler.cli.wiring import Request, Wired, wired
 from reconciler.core.types import ServerSpec
 from reconciler.errors import SourceError
 from reconciler.loop.ports import LogLine
-from reconciler.settings import read_settings
+from reconciler.settings import in_environment, read_settings
 
 DEFAULT_LINES: Final = 100
 MOST_LINES: Final = 1000
 Show = Callable[[LogLine], None]
 _STYLES: Final = {"error": "red", "warn": "yellow", "warning": "yellow"}
+
+
+class Wanted(TypedDict):
+    follow: bool
+    lines: int
 
 
 @click.command("logs")
@@ -39,14 +44,15 @@ _STYLES: Final = {"error": "red", "warn": "yellow", "warning": "yellow"}
     default=Path(),
     help="The directory of the fleet; the present one by default.",
 )
+@ENVIRONMENT
 @AS_JSON
 @debug
-def command(*, server: str, follow: bool, lines: int, directory: Path, as_json: bool) -> None:
+def command(*, server: str, directory: Path, environment_name: str, as_json: bool, **wanted: Unpack[Wanted]) -> None:
     """Show what SERVER wrote, oldest line first.
 
     Secrets are masked; for that they must be decrypted here, and without the key nothing is shown.
     """
-    settings = read_settings(with_dotenv(directory, os.environ))
+    settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment_name)
     place = find_place(directory, settings)
     show = _show_json if as_json else _show_text(Console())
 
@@ -55,16 +61,16 @@ def command(*, server: str, follow: bool, lines: int, directory: Path, as_json: 
         source = open_source(place.directory, settings, worktree=False)
         request = Request(place=place, settings=settings, address=live_machines(place, settings), source=source)
         async with wired(request) as connected:
-            await _show_log(connected, server, lines, follow=follow, show=show)
+            await _show_log(connected, server, wanted, show)
 
     anyio.run(run)
 
 
-async def _show_log(connected: Wired, server: str, lines: int, *, follow: bool, show: Show) -> None:
+async def _show_log(connected: Wired, server: str, wanted: Wanted, show: Show) -> None:
     spec = await _spec(connected, server)
     logs = connected.doors.logs
-    if not follow:
-        for line in await logs.recent(spec.app, limit=lines):
+    if not wanted["follow"]:
+        for line in await logs.recent(spec.app, limit=wanted["lines"]):
             show(line)
         return
     async with aclosing(logs.follow(spec.app)) as coming:

@@ -8,7 +8,7 @@ import anyio
 import click
 from rich.console import Console
 
-from reconciler.cli.options import AS_JSON, DIRECTORY, WORKTREE, debug
+from reconciler.cli.options import AS_JSON, DIRECTORY, ENVIRONMENT, WORKTREE, debug
 from reconciler.cli.place import Place, find_place, make_state, with_dotenv
 from reconciler.cli.plan_json import preview_record
 from reconciler.cli.plan_text import plan_lines
@@ -18,7 +18,7 @@ from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, wired
 from reconciler.core.cost import MonthlyCost, planned_cost, running_cost
 from reconciler.loop.passes import Preview
-from reconciler.settings import Settings, read_settings
+from reconciler.settings import Settings, in_environment, read_settings
 
 CHANGES = 2
 """With `--detailed-exitcode`, as Terraform has it."""
@@ -27,16 +27,17 @@ CHANGES = 2
 @click.command("plan")
 @DIRECTORY
 @WORKTREE
+@ENVIRONMENT
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are changes, 0 when there are none.")
 @AS_JSON
 @debug
-def command(*, directory: Path, worktree: bool, detailed_exitcode: bool, as_json: bool) -> int:
+def command(*, directory: Path, worktree: bool, environment_name: str, detailed_exitcode: bool, as_json: bool) -> int:
     """Show what would change in the fleet of DIR, with its cost before and after, and change nothing.
 
     The machines are those of the `catwalk up` that runs for DIR; without one, those on Fly if FLY_API_TOKEN is set,
     else those that the last `catwalk up` left.
     """
-    settings = read_settings(with_dotenv(directory, os.environ))
+    settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment_name)
     preview = anyio.run(_preview, find_place(directory, settings), settings, worktree)
     _show(preview, as_json=as_json)
     if preview.plan is None or preview.problems:

@@ -9,9 +9,10 @@ import anyio
 import click
 
 from reconciler.cli.log_output import send_json_logs_to_stderr
+from reconciler.cli.options import ENVIRONMENT
 from reconciler.cli.place import find_place, with_dotenv
 from reconciler.cli.serving_fleet import Service, run_service
-from reconciler.settings import read_settings
+from reconciler.settings import in_environment, read_settings
 
 DEFAULT_POLL_S = 30.0
 
@@ -43,7 +44,8 @@ class Options(TypedDict):
     help="While no manifest names tokens, let everybody in, and show the dashboard to everybody.",
 )
 @click.option("--debug", is_flag=True, help="Log everything, and show the traceback of a failure.")
-def command(*, debug: bool, **options: Unpack[Options]) -> None:
+@ENVIRONMENT
+def command(*, debug: bool, environment_name: str, **options: Unpack[Options]) -> None:
     """Follow a repository on a git host, run its fleet on Fly, and carry its MCP traffic.
 
     CATWALK_REPO_URL names the repository and FLY_API_TOKEN opens the organization; reconciler/cli/README.md lists all
@@ -51,6 +53,6 @@ def command(*, debug: bool, **options: Unpack[Options]) -> None:
     """
     send_json_logs_to_stderr(level=logging.DEBUG if debug else logging.INFO)
     here = Path()
-    settings = read_settings(with_dotenv(here, os.environ))
+    settings = in_environment(read_settings(with_dotenv(here, os.environ)), environment_name)
     service = Service(place=find_place(here, settings), settings=settings, **options)
     anyio.run(run_service, service, backend_options={"use_uvloop": True})

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.cli.options import AS_JSON, DIRECTORY, debug
+from reconciler.cli.options import AS_JSON, DIRECTORY, ENVIRONMENT, debug
 from reconciler.cli.place import Endpoint, Place, find_place, running_endpoint, with_dotenv
 from reconciler.cli.problems import NO
 from reconciler.cli.progress_text import STATE_STYLES
@@ -23,7 +23,7 @@ from reconciler.core.types import ServerState
 from reconciler.errors import EnvironmentFault, Unavailable
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.store.store import FILE_NAME, open_store
-from reconciler.settings import Settings, read_settings
+from reconciler.settings import Settings, in_environment, read_settings
 from reconciler.web.appearance import dollars, duration
 from reconciler.web.documents import FleetDocument, ProblemDocument, ServerDocument, UsageDocument
 from reconciler.web.fleets import fleet_document
@@ -35,15 +35,16 @@ COLUMNS: Final = ("server", "state", "since", "wakes", "last wake", "cost", "sav
 
 @click.command("status")
 @DIRECTORY
+@ENVIRONMENT
 @AS_JSON
 @debug
-def command(*, directory: Path, as_json: bool) -> int:
+def command(*, directory: Path, environment_name: str, as_json: bool) -> int:
     """Show the state of every server of the fleet in DIR, its cause, and since when.
 
     Asks the `catwalk up` or `catwalk serve` that runs for DIR; without one, shows what the last one knew. Cost and
     savings are of this month, on Fly, as an estimate. Exits with 1 when something is not as it should be.
     """
-    settings = read_settings(with_dotenv(directory, os.environ))
+    settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment_name)
     place = find_place(directory, settings)
     endpoint = running_endpoint(place)
     fleet = _ask(endpoint) if endpoint else anyio.run(_remembered, place, settings)

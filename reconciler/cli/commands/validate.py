@@ -3,22 +3,29 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 import anyio
 import click
 
-from reconciler.cli.options import debug
+from reconciler.cli.options import ENVIRONMENT, debug
 from reconciler.cli.place import with_dotenv
 from reconciler.cli.problems import NO, exit_code
 from reconciler.cli.validation import Validation, validate_directory
 from reconciler.cli.validation_formats import FORMATS
 from reconciler.cli.validation_packages import PackageSource
 from reconciler.core.findings import Finding
-from reconciler.settings import read_settings
+from reconciler.settings import in_environment, read_settings
 from reconciler.sources.packages import PackageCatalog
 
 PATHS: Final = click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]...")
+
+
+class Options(TypedDict):
+    offline: bool
+    strict: bool
+    form: str
+    as_json: bool
 
 
 @click.command("validate")
@@ -29,33 +36,40 @@ PATHS: Final = click.argument("paths", nargs=-1, type=click.Path(path_type=Path,
     "--format", "form", type=click.Choice(sorted(FORMATS)), default="text", show_default=True, help="How to report."
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@ENVIRONMENT
 @debug
-def command(*, paths: tuple[Path, ...], offline: bool, strict: bool, form: str, as_json: bool) -> int:
+def command(*, paths: tuple[Path, ...], environment_name: str, **options: Unpack[Options]) -> int:
     """Check the manifests under each PATH as they lie there: form, meaning, secrets, packages, lock.
 
     A PATH is a directory or a catwalk.yaml; the present directory by default. Exits with 1 when something is wrong,
-    with 3 when something could not be checked. A registry that does not answer is a warning.
+    with 3 when something could not be checked. A registry that does not answer is a warning. Without an environment
+    the manifests are checked as they are and with every overlay beside them.
     """
     directories = dict.fromkeys(path if path.is_dir() else path.parent for path in paths or (Path(),))
-    findings = anyio.run(_validate, tuple(directories), offline)
-    if strict:
+    findings = anyio.run(_validate, tuple(directories), options["offline"], environment_name)
+    if options["strict"]:
         findings = [Finding(problem=finding.problem, is_error=True) for finding in findings]
-    click.echo(FORMATS["json" if as_json else form](findings))
+    click.echo(FORMATS["json" if options["as_json"] else options["form"]](findings))
     return _verdict(findings)
 
 
-async def _validate(directories: Sequence[Path], offline: bool) -> list[Finding]:
+async def _validate(directories: Sequence[Path], offline: bool, environment: str) -> list[Finding]:
     if offline:
-        return await _validate_all(directories, None)
+        return await _validate_all(directories, None, environment)
     async with PackageCatalog() as catalog:
-        return await _validate_all(directories, PackageSource(releases=catalog))
+        return await _validate_all(directories, PackageSource(releases=catalog), environment)
 
 
-async def _validate_all(directories: Sequence[Path], packages: PackageSource | None) -> list[Finding]:
+async def _validate_all(directories: Sequence[Path], packages: PackageSource | None, environment: str) -> list[Finding]:
     findings: list[Finding] = []
     for directory in directories:
-        settings = read_settings(with_dotenv(directory, os.environ))
-        validation = Validation(directory=directory, packages=packages, key_environment=settings.key_environment or {})
+        settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment)
+        validation = Validation(
+            directory=directory,
+            packages=packages,
+            key_environment=settings.key_environment or {},
+            environment=settings.environment,
+        )
         findings += await validate_directory(validation)
     return findings
 
