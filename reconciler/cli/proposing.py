@@ -4,7 +4,6 @@ from reconciler.cli.wiring import Wired
 from reconciler.loop.ports import ProposalSource
 from reconciler.loop.proposals import ProposalDoors, ProposalPlanner
 from reconciler.loop.proposing import ProposalWorker
-from reconciler.sources.manifests import read_manifests
 from reconciler.sources.sealed import sealed_secrets
 
 
