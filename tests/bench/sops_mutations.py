@@ -21,16 +21,14 @@ class _Watch:
     def __init__(self, subject: Subject, fixture: Fixture) -> None:
         held = {leaf.plaintext.decode("latin-1") for leaf in subject.open(subject.content).leaves()}
         self._secrets = [text for text in held if len(text) > 7 and text != "plain text"]
-        self._secrets += [
-            "ENC[",
-            *(line for key in fixture.secrets.values() for line in key.splitlines()[1:2] or [key]),
-        ]
+        lines = [line for key in fixture.secrets.values() for line in key.splitlines()]
+        self._secrets += ["ENC[", *(line for line in lines if len(line) > 40)]
 
     def __call__(self, error: BaseException) -> None:
         shown = f"{error} {error!r}" + "".join(traceback.format_exception(error))
         for secret in self._secrets:
             if secret in shown:
-                raise AssertionError("an error shows a secret")
+                raise AssertionError(f"an error shows {secret[:12]!r}")
 
 
 def _subject(fixture: Fixture) -> Subject:
