@@ -72,7 +72,7 @@ def plan_server(standing: Standing, around: Circumstances, machines: Sequence[Ob
     changed = joined(_change(change, wait, around, rotation) for change, wait in allowed)
     going = {change.slot.number for change in changes if change.action in changed.actions}
     rest = joined((wake(standing, going, around), _surplus(standing, around, rotation)))
-    touching = (*retired.actions, *changed.actions)
+    touching = (*_given_up(retired.actions, standing), *changed.actions)
     prepared = Part(tuple(_prepare(standing.server, touching, machines, app_exists=around.app_exists)))
     return joined((Part(held=tuple(_held(standing))), back, prepared, retired, changed, rest))
 
@@ -96,6 +96,19 @@ def _held(standing: Standing) -> Iterator[Held]:
         if slot.silent and slot.best is not None:
             reason = f"the host of machine {slot.best.id} does not answer, so what is read of it is partial"
             yield Held(server=standing.server.spec.name, summary="machine left as it is", reason=reason)
+
+
+def _given_up(actions: Sequence[Action], standing: Standing) -> Iterator[Action]:
+    """The departures of machines that are not older than what takes their place: of versions that were given up.
+
+    Only then are the secrets of the app still theirs; where the new machine is the younger, it brought its own.
+    Versions are ULIDs, which sort by the time at which they were made.
+    """
+    current = [slot.current.instance_id for slot in standing.slots if slot.current is not None]
+    versions = {machine.id: machine.instance_id for slot in standing.slots for machine in slot.others}
+    for action in actions:
+        if isinstance(action, Destroy) and not versions[action.machine_id] < max(current, default=""):
+            yield action
 
 
 def _retire_replaced(slot: Slot, standing: Standing, around: Circumstances, rotation: Rotation) -> Part:

@@ -81,7 +81,7 @@ class Evidence:
     blocked: Problem | None = None
     """Why the manifest's wish for this server could not be resolved."""
     platform_time: datetime | None = None
-    """The time of the look by the platform's clock, which alone tells how old a machine is; none where it is unknown."""
+    """The time of the look by the platform's clock, which alone tells how old a machine is; none if unknown."""
 
     @property
     def failure(self) -> Problem | None:

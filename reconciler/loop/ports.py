@@ -7,7 +7,7 @@ over a process border, and raise only errors of `reconciler.errors`.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from reconciler.core.actions import Action, Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
@@ -51,6 +51,64 @@ class Source(Protocol):
 
     async def files(self, revision: Revision) -> Mapping[str, bytes]:
         """Manifests and secret files of that revision, by path relative to the followed directory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedCommit:
+    """A commit as it was signed."""
+
+    payload: bytes
+    """The commit without its signature."""
+    signature: bytes
+    """Armored; empty for a commit without one."""
+
+
+@runtime_checkable
+class SignedSource(Protocol):
+    """A repository whose commits can be signed."""
+
+    async def signed(self, revision: Revision) -> SignedCommit:
+        """The commit with its signature.
+
+        Raises:
+            CatwalkError: it cannot be read, as `Source.files`.
+        """
+        ...
+
+    async def text(self, revision: Revision, path: str) -> str:
+        """A file of the revision by its path from the root of the repository; empty where there is none.
+
+        Raises:
+            SourceError: it is no text, a link, or too large.
+            CatwalkError: it cannot be read, as `Source.files`.
+        """
+        ...
+
+
+class SignatureVerifier(Protocol):
+    """Checks signatures against keys."""
+
+    async def verify(self, commit: SignedCommit, keys: str, *, name: str) -> str:
+        """Who signed the commit; `keys` is the content of a file that errors call `name`.
+
+        Raises:
+            SourceError: none of these keys did.
+            CatwalkError: it cannot be found out here, or now.
+        """
+        ...
+
+
+class HostVerifier(Protocol):
+    """Asks the git host about a signature."""
+
+    async def verify(self, commit: str) -> None:
+        """Lets a commit pass whose signature the host has verified.
+
+        Raises:
+            SourceError: it has not.
+            CatwalkError: it cannot be found out now.
+        """
         ...
 
 
@@ -228,6 +286,14 @@ class Memory(Protocol):
 
     async def confirmed_prunes(self) -> frozenset[str]:
         """The removals that were agreed to within the last 24 hours and not used."""
+        ...
+
+    async def agreed_apps(self) -> frozenset[str]:
+        """Apps whose removal was begun with somebody's agreement, or within the budget, in the last day."""
+        ...
+
+    async def keep_agreed_apps(self, apps: Collection[str]) -> None:
+        """Puts these apps in the place of those that were kept before. What was kept keeps its time."""
         ...
 
     async def use_prune(self, digest: str) -> None:

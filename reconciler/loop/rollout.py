@@ -49,6 +49,8 @@ class RollOut:
         self._reader = reader
         self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.servers_at_once)
         self.health = HealthWindow(ports, settings)
+        self._agreed_apps: frozenset[str] = frozenset()
+        """What the memory knew of agreed removals at the last plan."""
 
     async def run(self, draft: Draft, desired: Desired) -> None:
         """Plans, applies and watches until nothing is left to come, or until the pass is cut short.
@@ -62,6 +64,7 @@ class RollOut:
             made = await self._next(draft, scene)
             self._agree(draft, made)
             draft.take(made)
+            await self._keep_agreed(draft.leaving_apps, scene)
             if await self._apply(draft, made, scene.desired):
                 scene = replace(scene, observation=await self._observe(glance=True))
             await self._keep_good(draft, scene.desired)
@@ -93,6 +96,7 @@ class RollOut:
         """
         assert desired.accepted is not None
         memory = self._ports.memory
+        self._agreed_apps = await memory.agreed_apps()
         snapshot = Snapshot(
             fleet=desired.accepted.manifests.fleet,
             revision=desired.accepted.revision,
@@ -104,7 +108,7 @@ class RollOut:
             setbacks=_due(await memory.setbacks(), retry_from),
             prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
-            confirmed_apps=agreed,
+            confirmed_apps=agreed | self._agreed_apps,
             former_dependencies=self._reader.former_dependencies,
             mute_machines=self.health.mute_machines,
             gone_back=desired.gone_back,
@@ -129,6 +133,21 @@ class RollOut:
         """The plan of the next stage. A new commit and a command try at once what failed before them."""
         retry_from = draft.started_at if draft.trigger in _IMPATIENT else None
         return await self.plan(scene.desired, scene.observation, agreed=draft.leaving_apps, retry_from=retry_from)
+
+    async def _keep_agreed(self, leaving: frozenset[str], scene: Scene) -> None:
+        """Remembers what leaves before it does, so that the next process ends what this one began.
+
+        An app that is declared again is no longer meant, nor is one that is gone.
+
+        Raises:
+            CatwalkError: the memory does not answer; then nothing is removed.
+        """
+        seen, declared = scene.observation, {spec.app for spec in scene.desired.specs}
+        agreed = (self._agreed_apps | leaving) - declared
+        if seen.complete:
+            agreed &= {app.name for app in seen.apps} | {machine.app for machine in seen.machines}
+        if agreed != self._agreed_apps:
+            await self._ports.memory.keep_agreed_apps(agreed)
 
     def _agree(self, draft: Draft, made: Plan) -> None:
         """The first plan of a pass is the one that people see, and the one that was agreed to if any was."""

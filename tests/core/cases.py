@@ -34,7 +34,7 @@ from reconciler.core.types import (
     ServerSpec,
     Snapshot,
 )
-from tests.core.simulation import CRASH, FLEET, HEALTHY, SICK, Simulation
+from tests.core.simulation import CRASH, FLEET, HEALTHY, MUTE, SICK, Simulation
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 REVISION = Revision(commit="a" * 40, branch="main", source="/repository")
@@ -96,6 +96,7 @@ def make_case(dice: Random) -> Case:
     machines = [machine for name in NAMES if dice.random() < 0.7 for machine in _running(dice, name)]
     digests = sorted({machine.digest for server in desired for machine in server.machines})
     bad = [digest for digest in digests if dice.random() < 0.15]
+    mute = [digest for digest in digests if dice.random() < 0.1]
     snapshot = Snapshot(
         fleet=FLEET,
         revision=REVISION,
@@ -107,9 +108,11 @@ def make_case(dice: Random) -> Case:
             max_percent=dice.choice((0, 50, 100)), max_count=dice.randint(0, 4), always_confirm=dice.random() < 0.1
         ),
         now=BEGINNING,
+        gone_back=frozenset(name for name in sorted(names) if dice.random() < 0.05),
         former_dependencies={NAMES[1]: (NAMES[0],)} if dice.random() < 0.3 else {},
     )
-    world = Simulation(bad_digests=frozenset(bad), machines={(found.app, found.id): found for found in machines})
+    world = Simulation(bad_digests=frozenset(bad), mute_digests=frozenset(mute))
+    world.machines = {(found.app, found.id): found for found in machines}
     world.apps = {found.app for found in machines} | {f"{FLEET}-{name}" for name in NAMES if dice.random() < 0.2}
     return Case(
         snapshot=snapshot, world=world, dice=dice, full=dice.choice(("", "", "", "region-full", "fly-limit-reached"))
@@ -148,7 +151,7 @@ def _machine(dice: Random, number: int, name: str, wanted: DesiredMachine) -> Ob
         digest=wanted.digest,
         config=wanted.config if dice.random() < 0.95 else '{"image":"changed by hand"}',
     )
-    checks = dice.choice((HEALTHY, HEALTHY, HEALTHY, SICK, ())) if started else ()
+    checks = dice.choice((HEALTHY, HEALTHY, HEALTHY, HEALTHY, SICK, MUTE, ())) if started else ()
     last_exit = dice.choice((None, None, CRASH, ExitEvent(exit_code=0, requested=True)))
     return replace(
         found, checks=checks, last_exit=last_exit, cordoned=dice.random() < 0.1, host_ok=dice.random() > 0.03
@@ -161,7 +164,8 @@ def check_case(case: Case) -> int:
     for stage in range(STAGES):
         chaos = stage < CHAOS_STAGES
         complete = not (chaos and case.dice.random() < 0.2)
-        snapshot = replace(case.snapshot, observation=case.world.observe(complete=complete))
+        seen = case.world.observe(complete=complete)
+        snapshot = replace(case.snapshot, observation=seen, mute_machines=case.world.mute_machines)
         made = plan(snapshot)
         check_plan(snapshot, made)
         if stage in ORDER_STAGES:
@@ -227,6 +231,7 @@ def _check_rollout(snapshot: Snapshot, made: Plan) -> None:
         well = _well(server, snapshot)
         assert count + len(_wanted_slots(server, snapshot) - well) <= (3 if well else 1)
         for other in server.spec.depends_on:
+            assert other not in snapshot.gone_back
             if other in desired and not desired[other].spec.suspended:
                 assert len(_well(desired[other], snapshot)) == len(desired[other].machines)
 
@@ -294,6 +299,7 @@ def _is_wanted(server: DesiredServer, machine: ObservedMachine) -> bool:
 
 
 def is_healthy(machine: ObservedMachine) -> bool:
+    """Whether it answers callers, which one that passes its checks and is mute does not."""
     return machine.state is MachineState.STARTED and machine.checks == HEALTHY
 
 
@@ -390,6 +396,7 @@ _EVENTS: Sequence[dict[str, object]] = (
     {"state": MachineState.STOPPED, "checks": (), "last_exit": CRASH},
     {"checks": SICK},
     {"checks": HEALTHY},
+    {"checks": MUTE},
     {"cordoned": True},
 )
 
@@ -417,10 +424,13 @@ def _hindered(case: Case, server: DesiredServer, machines: Sequence[ObservedMach
     snapshot = replace(case.snapshot, observation=case.world.observe())
     unwell = len(_well(server, snapshot)) < len(server.machines)
     broken = any(not found.host_ok or not (is_healthy(found) or asleep(found)) for found in ours)
-    bad = bool(case.world.bad_digests & {machine.digest for machine in server.machines})
+    ill = case.world.bad_digests | case.world.mute_digests
+    bad = bool(ill & {machine.digest for machine in server.machines})
     blocked = {problem.server for problem in case.snapshot.blocked}
     waits = any(
-        other in blocked or (other in desired and len(_well(desired[other], snapshot)) < len(desired[other].machines))
+        other in blocked
+        or other in snapshot.gone_back
+        or (other in desired and len(_well(desired[other], snapshot)) < len(desired[other].machines))
         for other in spec.depends_on
     )
     return spec.suspended or silent or (unwell and (broken or bad or waits))

@@ -37,6 +37,8 @@ from reconciler.core.types import (
 FLEET = "acme"
 HEALTHY = (Check(name="servicecheck-00-http-8080", state=CheckState.PASSING),)
 SICK = (Check(name="servicecheck-00-http-8080", state=CheckState.CRITICAL),)
+MUTE = (Check(name="servicecheck-00-http-8080", state=CheckState.PASSING, output="but it speaks no MCP"),)
+"""What the checks of a machine say that runs well and answers no client."""
 CRASH = ExitEvent(exit_code=79, requested=False)
 COMES_TO_REST = {
     MachineState.STOPPING: MachineState.STOPPED,
@@ -55,6 +57,8 @@ class Simulation:
     apps: set[str] = field(default_factory=set[str])
     bad_digests: frozenset[str] = frozenset()
     """Configurations that never become healthy."""
+    mute_digests: frozenset[str] = frozenset()
+    """Configurations that pass their checks and speak no MCP."""
     count: int = 0
 
     @classmethod
@@ -78,8 +82,17 @@ class Simulation:
             if machine.state in COMES_TO_REST:
                 self.machines[key] = replace(machine, state=COMES_TO_REST[machine.state])
             if machine.state in {MachineState.STARTING, MachineState.UPDATING, MachineState.RESTARTING}:
-                checks = SICK if machine.digest in self.bad_digests else HEALTHY
-                self.machines[key] = replace(machine, state=MachineState.STARTED, checks=checks)
+                self.machines[key] = replace(machine, state=MachineState.STARTED, checks=self._checks(machine.digest))
+
+    def _checks(self, digest: str) -> tuple[Check, ...]:
+        if digest in self.bad_digests:
+            return SICK
+        return MUTE if digest in self.mute_digests else HEALTHY
+
+    @property
+    def mute_machines(self) -> frozenset[str]:
+        """Ids of machines that were asked and gave no answer."""
+        return frozenset(machine.id for machine in self.machines.values() if machine.checks == MUTE)
 
     def apply(self, action: Action) -> None:
         match action:

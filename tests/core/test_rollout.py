@@ -107,6 +107,23 @@ def test_going_back_to_the_old_version_removes_the_new_machine_and_touches_nothi
     assert {getattr(action, "machine_id", "") for action in made.actions} == {successor(world, new).id}
 
 
+@pytest.mark.parametrize(
+    ("leaves", "expected"),
+    [
+        pytest.param("01A", ["Cordon", "Stop", "Destroy"], id="the older one: the new one brought its own"),
+        pytest.param("01C", ["SetSecrets", "Cordon", "Stop", "Destroy"], id="the younger one: it was given up"),
+    ],
+)
+def test_secrets_are_sent_again_only_where_the_last_version_is_given_up(
+    world: World, kinds: Kinds, leaves: str, expected: list[str]
+) -> None:
+    spec = world.spec(secrets=world.secrets("TOKEN"), scale=Scale(minimum=1, maximum=1))
+    wanted, other = world.server(spec, TOKEN="d1"), world.server(spec, TOKEN="d2")
+    stays = world.machine(wanted.machines[0], instance_id="01B")
+    made = planned(world, wanted, [stays, successor(world, other, instance_id=leaves)])
+    assert kinds(made.actions) == expected
+
+
 def test_a_third_version_does_not_wait_for_the_second_to_become_healthy(world: World, kinds: Kinds) -> None:
     first, second, third = (server_of(world, version) for version in ("one", "two", "three"))
     made = planned(world, third, [*machines_of(world, first), successor(world, second, checks=SICK)])

@@ -339,6 +339,7 @@ class FakeMemory:
     good_by_server: dict[str, GoodServer] = field(default_factory=dict)
     held: dict[str, Hold] = field(default_factory=dict)
     confirmed: dict[str, datetime] = field(default_factory=dict)
+    agreed: dict[str, datetime] = field(default_factory=dict)
 
     def _enter(self, name: str, value: object = None) -> None:
         if name in self.failing:
@@ -425,6 +426,15 @@ class FakeMemory:
         self._enter("confirmed")
         oldest = self.clock.now() - timedelta(hours=24)
         return frozenset(digest for digest, at in self.confirmed.items() if at > oldest)
+
+    async def agreed_apps(self) -> frozenset[str]:
+        self._enter("agreed")
+        oldest = self.clock.now() - timedelta(hours=24)
+        return frozenset(app for app, at in self.agreed.items() if at > oldest)
+
+    async def keep_agreed_apps(self, apps: Collection[str]) -> None:
+        self._enter("keep agreed", frozenset(apps))
+        self.agreed = {app: self.agreed.get(app, self.clock.now()) for app in apps}
 
     async def use_prune(self, digest: str) -> None:
         self._enter("use", digest)

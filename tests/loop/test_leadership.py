@@ -122,6 +122,7 @@ def writes(memory: Memory, world):
         "keep_good_servers": lambda: memory.keep_good_servers([]),
         "hold": lambda: memory.hold(hold),
         "release_holds": lambda: memory.release_holds(["time"]),
+        "keep_agreed_apps": lambda: memory.keep_agreed_apps(["acme-time"]),
         "use_prune": lambda: memory.use_prune("digest"),
     }
 

@@ -181,3 +181,12 @@ async def test_an_agreement_to_a_removal_holds_for_a_day_or_until_it_is_used(mem
     assert await memory.confirmed_prunes() == {"forgotten", "renewed"}
     world.clock.advance(1)
     assert await memory.confirmed_prunes() == {"renewed"}
+
+
+async def test_apps_whose_removal_was_agreed_to_are_kept_for_a_day_from_the_first_time(memory: Memory, world):
+    await memory.keep_agreed_apps(["acme-time", "acme-wiki"])
+    world.clock.advance(24 * 3600 - 1)
+    await memory.keep_agreed_apps(["acme-time", "acme-memory"])
+    assert await memory.agreed_apps() == {"acme-time", "acme-memory"}
+    world.clock.advance(1)
+    assert await memory.agreed_apps() == {"acme-memory"}

@@ -13,11 +13,14 @@ from reconciler.core.setbacks import Setback
 from reconciler.loop.store.deletes import delete_rows
 from reconciler.loop.store.documents import from_document, to_document
 from reconciler.loop.store.setbacks import DONE, Failure, failure_after
+from reconciler.loop.store.shelves import read_texts, remove_texts, write_texts
 from reconciler.loop.store.tables import confirmed_prunes, good_servers, holds, setbacks
 from reconciler.loop.store.times import time_text
 
 CONFIRMATION_LASTS_S: Final = 24 * 3600.0
 """A removal that nobody carried out for a day is asked for again."""
+AGREED_APPS: Final = "agreed-apps"
+"""The shelf of apps that may go without another question, each with the time since when."""
 SETBACK_LASTS_S: Final = 24 * 3600.0
 """A failure that nothing tried again for a day says nothing any more."""
 
@@ -106,6 +109,16 @@ def delete_confirmation(connection: Connection, digest: str) -> None:
 def read_confirmations(connection: Connection, now: datetime) -> frozenset[str]:
     query = select(confirmed_prunes.c.digest).where(confirmed_prunes.c.confirmed_at > _expiry(now))
     return frozenset(connection.execute(query).scalars())
+
+
+def read_agreed_apps(connection: Connection, now: datetime) -> frozenset[str]:
+    return frozenset(app for app, agreed_at in read_texts(connection, AGREED_APPS) if agreed_at > _expiry(now))
+
+
+def write_agreed_apps(connection: Connection, apps: Collection[str], now: datetime) -> None:
+    known = {app for app, _ in read_texts(connection, AGREED_APPS)}
+    remove_texts(connection, AGREED_APPS, known.difference(apps))
+    write_texts(connection, AGREED_APPS, {app: time_text(now) for app in sorted(set(apps) - known)})
 
 
 def _expiry(now: datetime) -> str:

@@ -191,6 +191,14 @@ class Store:
         now = self._clock.now()
         return await self._database.read(lambda connection: safety.read_confirmations(connection, now))
 
+    async def agreed_apps(self) -> frozenset[str]:
+        now = self._clock.now()
+        return await self._database.read(lambda connection: safety.read_agreed_apps(connection, now))
+
+    async def keep_agreed_apps(self, apps: Collection[str]) -> None:
+        now = self._clock.now()
+        await self._write(lambda connection: safety.write_agreed_apps(connection, apps, now))
+
     async def use_prune(self, digest: str) -> None:
         await self._write(lambda connection: safety.delete_confirmation(connection, digest))
 
