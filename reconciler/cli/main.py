@@ -27,6 +27,7 @@ SUBCOMMANDS: Final[Mapping[str, str]] = {
     "doctor": "Check tokens, keys, programs and clock; say what is missing and where to get it.",
     "engine": "Serve the embedded Machines API alone.",
     "init": "Make a new fleet: manifest, key, editor settings, check of pull requests.",
+    "lock": "Write down exactly what runs, and find newer versions of it.",
     "logs": "Show what a server wrote.",
     "plan": "Show what would change, and change nothing.",
     "search": "Look for servers in the MCP registry.",
