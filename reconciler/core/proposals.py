@@ -14,6 +14,7 @@ from reconciler.core.problems import Problem
 from reconciler.core.types import (
     Check,
     CheckState,
+    DesiredMachine,
     DesiredServer,
     MachineState,
     Observation,
@@ -54,8 +55,20 @@ def as_applied(fleet: str, servers: Iterable[DesiredServer], revision: Revision)
     Suspended servers are left out: what they leave behind is known to the machines alone.
     """
     running = [server for server in servers if not server.spec.suspended]
+    return observed_as_applied(
+        fleet,
+        [(server.spec.app, server.network) for server in running],
+        [machine for server in running for machine in server.machines],
+        revision.commit,
+    )
+
+
+def observed_as_applied(
+    fleet: str, apps: Iterable[tuple[str, str]], machines: Iterable[DesiredMachine], commit: str
+) -> Observation:
+    """Apps, each with its network, and machines as they would be seen if they were as asked for."""
     return Observation(
-        apps=tuple(ObservedApp(name=server.spec.app, network=server.network) for server in running),
+        apps=tuple(ObservedApp(name=name, network=network) for name, network in apps),
         machines=tuple(
             ObservedMachine(
                 app=machine.app,
@@ -67,11 +80,10 @@ def as_applied(fleet: str, servers: Iterable[DesiredServer], revision: Revision)
                 fleet=fleet,
                 server=machine.server,
                 digest=machine.digest,
-                revision=revision.commit,
+                revision=commit,
                 config=machine.config,
                 checks=(Check(name="servicecheck-00-http-8080", state=CheckState.PASSING),),
             )
-            for server in running
-            for machine in server.machines
+            for machine in machines
         ),
     )

@@ -66,6 +66,10 @@ def local_registry() -> Iterator[LocalRegistry]:
             local.calls.append(Call(self.path, {name.lower(): value for name, value in self.headers.items()}))
             _send(self, local.answers.get(self.path) or Answer(body=b"absent", media_type="text/plain", status=404))
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.do_GET()
+
         def log_message(self, *_: object) -> None:
             return
 
