@@ -56,9 +56,13 @@ class Dependencies:
             if name in self._snapshot.gone_back:
                 return Wait(until=f"server {name}, which it depends on, runs what the revision asks for", awaits=name)
             server = self._desired.get(name)
-            if server is not None and not server.spec.suspended and not self._is_ready(server):
+            if server is not None and self._is_waited_for(server) and not self._is_ready(server):
                 return Wait(until=f"server {name}, which it depends on, is as wanted and healthy", awaits=name)
         return None
+
+    def _is_waited_for(self, server: DesiredServer) -> bool:
+        """A suspended server and a remote one are in other hands."""
+        return not server.spec.suspended and not server.spec.is_remote
 
     def dependents(self, leaving: Sequence[Leaving]) -> Mapping[str, Collection[str]]:
         """For each server that leaves, those that depended on it and still stand in its way.

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from reconciler.core.locked import LockedProgram
 from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.types import PackageReference, Program, Registry
 
 LOCK_VERSION: Final = 1
@@ -30,7 +31,7 @@ def locked_name(program: Program) -> str:
             return f"git:{program.url}" + (f"//{program.directory}" if program.directory else "")
         case ImageProgram():
             return f"image:{program.reference.partition('@')[0]}"
-        case FolderProgram():
+        case FolderProgram() | RemoteProgram():
             return ""
 
 
@@ -43,7 +44,7 @@ def stated_version(program: Program) -> str:
             return program.commit
         case ImageProgram():
             return program.reference.partition("@")[2]
-        case FolderProgram():
+        case FolderProgram() | RemoteProgram():
             return ""
 
 

@@ -107,7 +107,7 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
     if spec.suspended:
         return Part(held=(Held(server=spec.name, summary="left alone", reason="the manifest suspends it"),))
     machines = index.ours.get(spec.app, ())
-    if as_wanted(server, machines):
+    if spec.is_remote or as_wanted(server, machines):
         return Part()
     around = Circumstances(
         complete=snapshot.observation.complete,
@@ -124,7 +124,8 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
 
 def _leaving(snapshot: Snapshot, index: FleetIndex) -> Iterator[Leaving]:
     """Apps of ours whose server left the manifest, by name."""
-    kept = {server.spec.app for server in snapshot.desired} | {f"{snapshot.fleet}-{name}" for name in index.blocked}
+    kept = {server.spec.app for server in snapshot.desired if not server.spec.is_remote}
+    kept |= {f"{snapshot.fleet}-{name}" for name in index.blocked}
     for app in sorted((index.ours.keys() | (snapshot.owned_apps & index.apps)) - kept):
         machines = index.ours.get(app, ())
         server = machines[0].server if machines else app.removeprefix(f"{snapshot.fleet}-")

@@ -12,6 +12,7 @@ from typing import Final, assert_never
 from reconciler.core.digests import JSON, canonical_json, machine_digest
 from reconciler.core.placing import ARCHIVE_PATH, adapter_files, file_options, image_files
 from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.types import DesiredMachine, DesiredServer, IdleAction, PackageReference, Program, ServerSpec
 
 ADAPTER_PORT: Final = 8080
@@ -27,14 +28,14 @@ CHECK_GRACE: Final = "5s"
 
 
 def resolve(spec: ServerSpec, *, runner_image: str, secret_digests: Mapping[str, str]) -> DesiredServer:
-    """The machines of one server: `scale.maximum` of them, spread over its regions in turn.
+    """The machines of one server: `scale.maximum` of them, spread over its regions in turn; none of a remote one.
 
     Args:
         spec: the server, defaults merged in.
         runner_image: the image whose entrypoint is the adapter.
         secret_digests: keyed digests by secret name; a change of one replaces the configuration of the machines.
     """
-    machines = tuple(_machines(spec, runner_image, secret_digests))
+    machines = () if spec.is_remote else tuple(_machines(spec, runner_image, secret_digests))
     return DesiredServer(spec=spec, machines=machines)
 
 
@@ -123,8 +124,8 @@ def _program_words(program: Program) -> Iterator[str]:
             yield from ("--", f"git:{program.url}@{program.commit}")
         case FolderProgram():
             yield from ("--", f"archive:{ARCHIVE_PATH}")
-        case ImageProgram():
-            raise ValueError("an image runs without the adapter")
+        case ImageProgram() | RemoteProgram():
+            raise ValueError("an image and a remote server run without the adapter")
         case _:
             assert_never(program)
 

@@ -21,6 +21,7 @@ from reconciler.core.locked import LockDuty, LockedProgram
 from reconciler.core.problems import Location, Problem
 from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram, PlacedFile
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.serving import Serving
 from reconciler.core.setbacks import Setback
 
@@ -68,7 +69,7 @@ class PackageReference:
         return f"{self.registry}:{self.name}@{self.version}" if self.version else f"{self.registry}:{self.name}"
 
 
-Program: TypeAlias = PackageReference | GitProgram | FolderProgram | ImageProgram
+Program: TypeAlias = PackageReference | GitProgram | FolderProgram | ImageProgram | RemoteProgram
 """What a server runs."""
 
 
@@ -145,6 +146,11 @@ class ServerSpec:
     locked: LockedProgram | None = None
     """What `catwalk.lock` says about it, fitting or not."""
     lock_duty: LockDuty = LockDuty.NONE
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether somebody else runs it, so that it has no machines."""
+        return isinstance(self.package, RemoteProgram)
 
     @property
     def secret_names(self) -> tuple[str, ...]:

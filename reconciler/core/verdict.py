@@ -125,6 +125,8 @@ def _judge(spec: ServerSpec, machine: ObservedMachine | None, evidence: Evidence
         return _Finding(ServerState.SUSPENDED, detail="the manifest suspends it")
     if evidence.blocked is not None:
         return _blocked(evidence.blocked, machine)
+    if spec.is_remote:
+        return _remote(evidence.probe)
     found = _observed(spec, machine, evidence.probe, now)
     if found.state is ServerState.READY:
         found = _whole(spec, evidence.machines, now)
@@ -193,6 +195,19 @@ def _probed(probe: ProbeResult | None) -> _Finding:
         return _Finding(ServerState.DEGRADED, Cause.UNREACHABLE, probe.problem)
     if not probe.tools:
         return _Finding(ServerState.DEGRADED, Cause.NOT_AN_MCP_SERVER, "it answers, but offers no tools")
+    return _Finding(ServerState.READY)
+
+
+def _remote(probe: ProbeResult | None) -> _Finding:
+    """A server that somebody else runs is what its newest answers are. One that answered lately and does not now has a
+    result that is both, an answer and a problem.
+    """
+    if probe is None:
+        return _Finding(ServerState.PENDING, detail="its first MCP answer is awaited")
+    if not probe.answered:
+        return _Finding(ServerState.FAILED, Cause.UNREACHABLE, probe.problem)
+    if probe.problem:
+        return _Finding(ServerState.DEGRADED, Cause.UNREACHABLE, probe.problem)
     return _Finding(ServerState.READY)
 
 

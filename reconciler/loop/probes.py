@@ -6,9 +6,9 @@ that went unanswered. A server that never sleeps is also probed again now and th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -21,6 +21,9 @@ from reconciler.loop.setup import PassSettings
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
+REMOTE_MISSES: Final = 3
+"""After so many lost answers in a row a remote server counts as failed."""
+
 Life: TypeAlias = frozenset[tuple[str, str, datetime | None, int]]
 """Which runs of which versions of which machines an answer came from."""
 
@@ -32,6 +35,8 @@ class _Proof:
     at: datetime
     witness: str
     """The machine that was asked."""
+    misses: int = 0
+    """How many times in a row a remote server has not answered."""
 
 
 class Probes:
@@ -60,7 +65,9 @@ class Probes:
     @property
     def mute_machines(self) -> frozenset[str]:
         """Machines whose checks pass and that gave no MCP answer: no other machine is given up for one of them."""
-        return frozenset(proof.witness for proof in self._proofs.values() if not proof.result.answered)
+        return frozenset(
+            proof.witness for proof in self._proofs.values() if proof.witness and not proof.result.answered
+        )
 
     def _drop_outdated(self, spec: ServerSpec, machines: tuple[ObservedMachine, ...]) -> None:
         proof = self._proofs.get(spec.app)
@@ -68,13 +75,13 @@ class Probes:
             del self._proofs[spec.app]
 
     def _due(self, spec: ServerSpec, machines: tuple[ObservedMachine, ...]) -> bool:
-        if spec.suspended or not needs_probe(machines):
+        if spec.suspended or not (spec.is_remote or needs_probe(machines)):
             return False
         proof = self._proofs.get(spec.app)
-        if proof is None or not proof.result.answered:
+        if proof is None or not proof.result.answered or proof.misses:
             return True
         again = timedelta(seconds=self._settings.probe_again_s)
-        return _never_sleeps(spec) and self._clock.now() - proof.at >= again
+        return (spec.is_remote or _never_sleeps(spec)) and self._clock.now() - proof.at >= again
 
     async def _probe(self, server: tuple[ServerSpec, tuple[ObservedMachine, ...]]) -> None:
         spec, machines = server
@@ -84,7 +91,20 @@ class Probes:
         except Exception as error:  # noqa: BLE001  # A probe that breaks says nothing about the other servers.
             log.error("probe-crashed", server=spec.name, fault=type(error).__name__, stack=stack_of(error))
             result = ProbeResult(answered=False, problem=problems_of(error)[0].message)
-        self._proofs[spec.app] = _Proof(life=_life(machines), result=result, at=self._clock.now(), witness=witness)
+        proof = _Proof(life=_life(machines), result=result, at=self._clock.now(), witness=witness)
+        self._proofs[spec.app] = _patiently(self._proofs.get(spec.app), proof) if spec.is_remote else proof
+
+
+def _patiently(last: _Proof | None, proof: _Proof) -> _Proof:
+    """A remote server is reached over the Internet: one lost answer makes it doubtful, three in a row make it failed.
+
+    Doubtful is told as an answer with a problem: what it offered before is still what is known of it.
+    """
+    misses = 0 if proof.result.answered else (last.misses if last is not None else 0) + 1
+    if misses and misses < REMOTE_MISSES and last is not None and last.result.answered:
+        doubtful = replace(last.result, problem=proof.result.problem)
+        return replace(proof, result=doubtful, misses=misses)
+    return replace(proof, misses=misses)
 
 
 def _witness(machines: Sequence[ObservedMachine]) -> str:

@@ -12,6 +12,7 @@ from reconciler.core.types import Revision, ServerStatus, Trigger
 from reconciler.loop.desired import Accepted, Desired, ResolvedServer
 from reconciler.loop.packages import PackageChecks
 from reconciler.loop.progress import Progress, RevisionAccepted, RevisionRefused, WarningsChanged
+from reconciler.loop.remotes import remote_servers
 from reconciler.loop.revisions import Revisions
 from reconciler.loop.rollback import Readers, Rollback
 from reconciler.loop.servers import Resolver
@@ -27,6 +28,7 @@ class DesiredReader:
         readers = Readers(revisions=self._revisions, resolver=self._resolver)
         self._rollback = Rollback(ports.memory, ports.clock, readers)
         self._announcer = Announcer(ports.progress)
+        self._remotes = ports.remotes
         self._last: Desired | None = None
 
     async def read(self, trigger: Trigger, *, retry_held: bool = False, look_only: bool = False) -> Desired:
@@ -48,6 +50,8 @@ class DesiredReader:
             resolved = await self._resolver.resolve_all(choice.accepted)
             servers = await self._rollback.settle(choice.accepted, resolved, retry=retry_held, look_only=look_only)
         self._last = Desired(accepted=choice.accepted, refusal=choice.refusal, servers=servers)
+        if choice.accepted is not None and not look_only:
+            self._remotes.follow(remote_servers(servers))
         self._announcer.announce(self._last)
         return self._last
 

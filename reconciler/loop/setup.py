@@ -16,6 +16,7 @@ from reconciler.loop.ports import (
     Source,
 )
 from reconciler.loop.progress import Progress, Silence
+from reconciler.loop.remotes import NoRemotes, Remotes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Ports:
     clock: Clock
     progress: Progress = field(default_factory=Silence)
     gates: tuple[Gate, ...] = ()
+    remotes: Remotes = field(default_factory=NoRemotes)
     pause: Pause = pause
 
 

@@ -75,7 +75,8 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
 
 def _judge(server: ResolvedServer, evidence: Evidence, scene: Scene, *, now: datetime) -> ServerStatus:
     previous = scene.previous.get(server.spec.name)
-    if previous is not None and not evidence.machines and not scene.observation.complete:
+    unseen = not evidence.machines and not scene.observation.complete and not server.spec.is_remote
+    if previous is not None and unseen:
         return previous
     status = _held(verdict(server.spec, evidence, now=now), server.hold)
     status = replace(status, problem=_placed(status.problem, server.spec))

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from reconciler.core.problems import Problem
 from reconciler.sources.yaml_nodes import Document, Path, Value
 from schemas.v1.keys import allowed_keys
-from schemas.v1.manifest import API_VERSION, LATER_KEYS, SOURCE_KEYS
+from schemas.v1.manifest import API_VERSION
 
 _KEY_MARK: Final = "[key]"
 """What pydantic appends to the path of a mapping's key when the key itself is wrong."""
@@ -91,14 +91,6 @@ def _bad_key(document: Document, path: Path, error: ErrorDetails) -> Problem:
 
 def _unknown_key(document: Document, path: Path) -> Problem:
     key, place, server = str(path[-1]), document.key_place(path), _server(path)
-    if key in LATER_KEYS:
-        return Problem(
-            code="not-supported-yet",
-            message=f"`{key_path(path)}` is not supported by this version yet",
-            hint=f"use one of {', '.join(f'`{key}`' for key in SOURCE_KEYS if key not in LATER_KEYS)}",
-            location=place,
-            server=server,
-        )
     allowed = allowed_keys(path[:-1])
     near = _near_key(path)
     hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(f'`{name}`' for name in allowed)}"

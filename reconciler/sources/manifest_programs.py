@@ -9,6 +9,7 @@ from reconciler.core.programs import FolderProgram, GitProgram, ImageProgram, Pl
 from reconciler.core.serving import DEFAULT_PATH, TransportType
 from reconciler.core.types import PackageReference, Program, Registry
 from reconciler.sources.folders import folder_path, in_folder
+from reconciler.sources.manifest_remotes import remote_problems, remote_program
 from reconciler.sources.manifest_servers import ReadServer, environment_of
 from schemas.v1.terms import package_parts
 
@@ -33,6 +34,8 @@ def program_of(server: ReadServer) -> Program:
         return _folder_program(server)
     if written.image:
         return ImageProgram(reference=written.image)
+    if written.remote is not None:
+        return remote_program(written.remote)
     parts = package_parts(written.package)
     return PackageReference(registry=Registry(parts.registry), name=parts.name, version=parts.version)
 
@@ -62,6 +65,8 @@ def program_problems(server: ReadServer) -> Iterator[Problem]:
         yield from _folder_problems(server)
     if server.written.image:
         yield from _image_problems(server)
+    if server.written.remote is not None:
+        yield from remote_problems(server, server.written.remote)
 
 
 def _command_problems(server: ReadServer) -> Iterator[Problem]:

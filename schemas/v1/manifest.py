@@ -16,6 +16,7 @@ from schemas.v1.machine import Health, Scale, VirtualMachine
 from schemas.v1.part import NotNull, Part, without_default, without_null
 from schemas.v1.policy import Policy
 from schemas.v1.programs import FilePath, Folder, Git, Image, PlacedFile
+from schemas.v1.remotes import Remote
 from schemas.v1.serving import Sessions, Transport
 from schemas.v1.terms import (
     Encrypted,
@@ -33,16 +34,12 @@ API_VERSION: Final = "catwalk.dev/v1"
 DEFAULT_ORGANIZATION: Final = "personal"
 DEFAULT_REGION: Final = "iad"
 
-LATER_KEYS: Final = frozenset({"remote"})
-"""Keys of the design that this version knows and cannot act on; they are refused instead of ignored."""
-
 SOURCE_KEYS: Final = ("package", "git", "directory", "image", "remote")
 """Where a server's program comes from; each server has exactly one."""
-_KNOWN_SOURCES: Final = tuple(key for key in SOURCE_KEYS if key not in LATER_KEYS)
 
 
 def _one_source_schema(schema: dict[str, Any]) -> None:
-    schema["oneOf"] = [{"required": [key]} for key in _KNOWN_SOURCES]
+    schema["oneOf"] = [{"required": [key]} for key in SOURCE_KEYS]
 
 
 class FlySettings(Part):
@@ -157,6 +154,14 @@ class Server(_Inheritable):
         "`transport.port` at `transport.path`. Without a digest whatever the tag stands for runs, with a warning.",
         examples=["ghcr.io/acme/search-mcp@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
+    remote: Annotated[Remote | None, NotNull] = Field(
+        default=None,
+        json_schema_extra=without_null,
+        title="Remote",
+        description="In place of a package: a server that somebody else runs. It gets no machine; the gateway relays "
+        "to its address, with credentials of its own and never with the caller's.",
+        examples=[{"url": "https://mcp.linear.app/mcp", "headers": {"Authorization": "Bearer ${LINEAR_TOKEN}"}}],
+    )
     command: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = Field(
         default=(),
         json_schema_extra=without_default,
@@ -240,7 +245,7 @@ class Server(_Inheritable):
             text = f"has {len(stated)} sources: {', '.join(f'`{key}`' for key in stated)}"
             raise PydanticCustomError("several-sources", "{text}", {"text": text, "hint": "keep exactly one"})
         if not stated:
-            hint = f"add `package: npm:NAME@VERSION`, or one of {', '.join(f'`{key}`' for key in _KNOWN_SOURCES[1:])}"
+            hint = f"add `package: npm:NAME@VERSION`, or one of {', '.join(f'`{key}`' for key in SOURCE_KEYS[1:])}"
             raise PydanticCustomError("missing-source", "{text}", {"text": "says not what to run", "hint": hint})
         return self
 
