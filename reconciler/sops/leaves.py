@@ -5,9 +5,10 @@ list indices. What the rule covers must be encrypted (or empty, or null, which S
 such a place is refused, whatever the MAC says.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from reconciler.core.problems import Location
 from reconciler.sops.ciphertext import (
@@ -22,6 +23,8 @@ from reconciler.sops.rules import Rule, covers, key_matches
 from reconciler.sops.text_forms import canonical_text
 
 Path = tuple[str | int, ...]
+
+_NOT_SHOWN: Final = re.compile(r"ENC\[|AES256_GCM|,iv:|SECRET-KEY|PRIVATE KEY")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,5 +198,8 @@ def shown_path(path: Path) -> str:
 
 
 def _shown_key(key: str) -> str:
+    """A key for people; a ciphertext that a damaged file makes a key of is not repeated."""
+    if _NOT_SHOWN.search(key):
+        return "(a ciphertext)"
     printable = "".join(character if character.isprintable() else "?" for character in key)
     return printable if len(printable) <= 100 else f"{printable[:100]}…"
