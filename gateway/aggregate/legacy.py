@@ -266,10 +266,14 @@ class LegacySide:
         """One attempt; returns whether the session was lost and nothing was carried out."""
         expose = self.expose(turn.visit, turn.session)
         is_read = turn.message.method == "resources/read" and len(turn.visit.view.servers) > 1
+
+        def contents(text: str) -> str:
+            return with_exposed_contents(server, text, expose) if is_read else text
+
         changes = Changes(
-            message=lambda text: from_legacy_server(server, text, expose),
+            message=lambda text: contents(from_legacy_server(server, text, expose)),
             event_id=lambda event_id: f"{server}/{event_id}",
-            body=(lambda text: with_exposed_contents(server, text, expose)) if is_read else None,
+            body=contents if is_read else None,
             in_session=inner.capsule is not None,
         )
         passage = Passage(turn.visit.client, changes, is_begun=turn.visit.outlet.is_stream)

@@ -90,9 +90,11 @@ def read_part(server: str, listing: Listing, result: Message) -> Part:
     try:
         members, _ = object_members(result.text, result.members["result"].start)
         place = members[listing.member]
-        values, texts = json_array(place.value), array_items(result.text[place.start : place.end])
     except (MalformedJson, KeyError) as error:
         raise UnreadablePart(f"its answer has no {listing.member}") from error
+    if not isinstance(place.value, list):
+        raise UnreadablePart(f"its answer has no list of {listing.member}")
+    values, texts = json_array(place.value), array_items(result.text[place.start : place.end])
     keys = [json_object(value).get(listing.key) for value in values]
     items = [Item(key=key, text=text) for key, text in zip(keys, texts, strict=True) if isinstance(key, str)]
     found = {name: member.value for name, member in members.items()}

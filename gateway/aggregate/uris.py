@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 
 _MARK = "+"
 _EXPRESSION = re.compile(r"\{([+#./;?&]?)[^{}]*\}")
+_SPACE = re.compile(r"\s")
+_DELIMITER = re.compile(r"[/?#]")
 _LONGEST_URI = 8192
 
 
@@ -46,15 +48,30 @@ def unwritten(uri: str, servers: Sequence[str]) -> tuple[str, str] | None:
 
 
 def fits(template: str, uri: str) -> bool:
-    """Whether a URI can be an expansion of a template (RFC 6570). Generous: a value may be anything but the reserved
-    characters that its kind of expression cannot produce.
+    """Whether a URI can be an expansion of a template (RFC 6570), found in one pass from left to right: each value ends
+    where the text after it begins first. A value of a plain expression has none of the characters that start the next
+    part of a URI.
     """
-    if len(uri) > _LONGEST_URI:
-        return False
     places = list(_EXPRESSION.finditer(template))
-    ends = [0, *(place.end() for place in places)]
-    starts = [*(place.start() for place in places), len(template)]
-    literals = [re.escape(template[end:start]) for end, start in zip(ends, starts, strict=True)]
-    kinds = [r"[^\s]*" if place[1] else r"[^/?#\s]*" for place in places]
-    pattern = literals[0] + "".join(kind + literal for kind, literal in zip(kinds, literals[1:], strict=True))
-    return len(places) <= 10 and re.fullmatch(pattern, uri) is not None
+    if len(uri) > _LONGEST_URI or not places or not uri.startswith(template[: places[0].start()]):
+        return uri == template
+    position = places[0].start()
+    for place, following in zip(places, [*places[1:], None], strict=True):
+        literal = template[place.end() : following.start() if following is not None else len(template)]
+        is_last = following is None
+        found = _place_of(literal, uri, position, is_last=is_last)
+        if found < position or not _is_value(uri[position:found], is_plain=not place[1]):
+            return False
+        position = found + len(literal)
+    return position == len(uri)
+
+
+def _place_of(literal: str, uri: str, position: int, *, is_last: bool) -> int:
+    """Where the text after a value begins; before `position` where it does not."""
+    if is_last:
+        return len(uri) - len(literal) if uri.endswith(literal) else -1
+    return uri.find(literal, position)
+
+
+def _is_value(value: str, *, is_plain: bool) -> bool:
+    return _SPACE.search(value) is None and not (is_plain and _DELIMITER.search(value))
