@@ -46,6 +46,9 @@ class StateReporter:
     def __init__(self, reporter: Reporter, kept: KeptState, state: Callable[[], AppliedState | None]) -> None:
         self._reporter, self._kept, self._state = reporter, kept, state
 
+    async def begin(self, begun: Pass) -> None:
+        await self._reporter.begin(begun)
+
     async def report(self, finished: Pass) -> None:
         if (state := self._state()) is not None:
             await self._kept.keep(state)

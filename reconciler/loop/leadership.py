@@ -261,6 +261,10 @@ class LedReporter:
         self._reporter = reporter
         self._lead = lead
 
+    async def begin(self, begun: Pass) -> None:
+        if self._lead.may_act():
+            await self._reporter.begin(begun)
+
     async def report(self, finished: Pass) -> None:
         if self._lead.may_act():
             await self._reporter.report(finished)

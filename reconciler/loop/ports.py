@@ -220,6 +220,10 @@ class Gate(Protocol):
 class Reporter(Protocol):
     """Tells readers outside what a pass found. Level-triggered: saying the same thing again changes nothing."""
 
+    async def begin(self, begun: Pass) -> None:
+        """Told of a pass that has something to do, before it does it."""
+        ...
+
     async def report(self, finished: Pass) -> None: ...
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 import anyio.to_thread
+import structlog
 
 from reconciler.core.actions import Plan
 from reconciler.core.holds import GoodServer
@@ -20,12 +21,15 @@ from reconciler.errors import CatwalkError, Refused
 from reconciler.loop.apply import DONE, Applier, Order
 from reconciler.loop.desired import Desired
 from reconciler.loop.draft import Draft
+from reconciler.loop.faults import stack_of
 from reconciler.loop.health import HealthWindow
 from reconciler.loop.progress import PlanMade
 from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.tracing import Step, span
 from reconciler.loop.verdicts import Scene, machines_by_app, servers_tried
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.loop")
 
 _IMPATIENT: Final = frozenset({Trigger.COMMAND, Trigger.COMMIT, Trigger.WEBHOOK})
 _HOPELESS: Final = frozenset({ServerState.FAILED, ServerState.HELD, ServerState.SUSPENDED})
@@ -62,7 +66,7 @@ class RollOut:
         scene = Scene(desired=desired, observation=observation, previous=await self.health.last())
         for _ in range(MOST_STAGES):
             made = await self._next(draft, scene)
-            self._agree(draft, made)
+            await self._agree(draft, made)
             draft.take(made)
             await self._keep_agreed(draft.leaving_apps, scene)
             if await self._apply(draft, made, scene.desired):
@@ -149,7 +153,7 @@ class RollOut:
         if agreed != self._agreed_apps:
             await self._ports.memory.keep_agreed_apps(agreed)
 
-    def _agree(self, draft: Draft, made: Plan) -> None:
+    async def _agree(self, draft: Draft, made: Plan) -> None:
         """The first plan of a pass is the one that people see, and the one that was agreed to if any was."""
         if draft.plan is not None:
             return
@@ -157,6 +161,14 @@ class RollOut:
         _check_digest(made, draft.expected_digest)
         if made.actions:
             self._ports.progress.on_event(PlanMade(plan=made))
+            await self._tell_beginning(draft)
+
+    async def _tell_beginning(self, draft: Draft) -> None:
+        """Readers learn of it before anything is done. What cannot be told stops nothing."""
+        try:
+            await self._ports.reporter.begin(draft.finish(self._ports.clock.now()))
+        except Exception as error:  # noqa: BLE001  # A reporter that breaks must not keep a fleet from being repaired.
+            log.error("beginning-not-told", fault=type(error).__name__, stack=stack_of(error))
 
     async def _apply(self, draft: Draft, made: Plan, desired: Desired) -> bool:
         """Whether anything was tried, so that the fleet is worth another look."""

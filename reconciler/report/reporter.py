@@ -18,7 +18,15 @@ from reconciler.errors import CatwalkError
 from reconciler.loop.ports import Logs
 from reconciler.report.letters import key_of
 from reconciler.report.outbox import Outbox
-from reconciler.report.statuses import CommitStatus, StatusState, commit_statuses, is_commit, is_superseded, superseded
+from reconciler.report.statuses import (
+    CommitStatus,
+    StatusState,
+    beginning_statuses,
+    commit_statuses,
+    is_commit,
+    is_superseded,
+    superseded,
+)
 from reconciler.report.wording import LINES_READ, Background, details_of, unwell_servers
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +34,9 @@ _log = structlog.get_logger(__name__)
 
 class NullReporter:
     """For a source that is not on GitHub, or for which there is no token."""
+
+    async def begin(self, begun: Pass) -> None:
+        """Nothing to do, as for `report`."""
 
     async def report(self, finished: Pass) -> None:
         """Nothing to do: the dashboard and the command line tell the same."""
@@ -62,6 +73,19 @@ class GitHubReporter:
     def __init__(self, outbox: Outbox, *, public_url: str = "", settings: ReportSettings | None = None) -> None:
         self._outbox = outbox
         self._settings = settings or ReportSettings(public_url=public_url)
+
+    async def begin(self, begun: Pass) -> None:
+        """Says of a commit on which nothing stands yet that it is being applied.
+
+        Where something stands it stays until the pass has found out otherwise: drift that is repaired is no news about
+        the commit, and a commit has few posts.
+        """
+        try:
+            standing = {letter.key for letter in await self._outbox.letters()}
+            wanted = beginning_statuses(begun, public_url=self._settings.public_url)
+            await self._outbox.want([status for status in wanted if key_of(status) not in standing])
+        except CatwalkError as fault:
+            _log.error("report_failed", pass_number=begun.number, problem=str(fault))
 
     async def report(self, finished: Pass) -> None:
         """Puts into the outbox what should stand now; saying the same again changes nothing, unless a person asked."""

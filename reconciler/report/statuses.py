@@ -75,6 +75,15 @@ def commit_statuses(
     return tuple(_sync(finished, public_url)) + tuple(_health(finished, public_url, reported))
 
 
+def beginning_statuses(begun: Pass, *, public_url: str = "") -> tuple[CommitStatus, ...]:
+    """What stands on the revision in force while it is applied for the first time; success needs the proof first."""
+    revision = begun.applied_revision
+    if revision is None or not is_commit(revision):
+        return ()
+    applying = _Verdict(StatusState.PENDING, "being applied")
+    return tuple(_status(revision, context, applying, public_url) for context in (SYNC, HEALTH))
+
+
 def superseded(status: CommitStatus, *, by: Revision) -> CommitStatus:
     """A status that was still pending when a newer revision took over: nothing will ever answer it."""
     return CommitStatus(

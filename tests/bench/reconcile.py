@@ -124,6 +124,9 @@ class Exists:
 
 
 class Nobody:
+    async def begin(self, begun: Pass) -> None:
+        """Nobody is told."""
+
     async def report(self, finished: Pass) -> None:
         """Nobody is told."""
 

@@ -315,7 +315,14 @@ class FakeProber:
 @dataclass
 class FakeReporter:
     reported: list[Pass] = field(default_factory=list)
+    begun: list[Pass] = field(default_factory=list)
     error: Exception | None = None
+
+    async def begin(self, begun: Pass) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.begun.append(begun)
+        if self.error is not None:
+            raise self.error
 
     async def report(self, finished: Pass) -> None:
         await anyio.lowlevel.checkpoint()

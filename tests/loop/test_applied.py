@@ -69,6 +69,9 @@ async def test_the_state_is_kept_before_the_pass_is_told(desired, tmp_path, worl
     state = applied_state(desired, sealed_secrets, SETTINGS.digest_key)
 
     class Reporter:
+        async def begin(self, _begun):
+            """Nothing is kept before it is in force."""
+
         async def report(self, _finished):
             told.append(await KeptState(store.shelf(SHELF)).read())
 

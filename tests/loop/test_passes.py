@@ -303,3 +303,27 @@ async def test_a_pass_begins_with_a_full_look_and_glances_from_then_on(world):
     world.fleet.looks.clear()
     await world.run(Trigger.HEALTH)
     assert world.fleet.looks == ["look"]
+
+
+async def test_readers_learn_of_a_pass_before_it_does_anything(world):
+    committed = world.commit("one", "time")
+    done_before: list[int] = []
+
+    def look(_: object) -> None:
+        done_before.append(len(world.reporter.begun))
+
+    world.fleet.before_apply = look
+    await world.run()
+    await world.run(Trigger.HEALTH)
+    assert set(done_before) == {1}
+    (begun,) = world.reporter.begun
+    assert begun.applied_revision == begun.revision == committed
+    assert begun.plan is not None
+    assert not begun.outcomes
+
+
+async def test_a_reporter_that_breaks_at_the_beginning_stops_nothing(world):
+    world.commit("one", "time")
+    world.reporter.error = world.bug
+    finished = await world.run()
+    assert world.states(finished) == {"time": "ready"}

@@ -63,6 +63,31 @@ async def test_a_commit_goes_from_pending_to_success(told, github):
     assert github.posted[0]["target_url"] == f"https://c.dev/revisions/{FIRST.commit}"
 
 
+async def test_a_commit_is_pending_before_anything_is_done_for_it(outbox, clock, github):
+    reporter = GitHubReporter(outbox, public_url="https://c.dev")
+    # The servers run well as the commit before asked for; that says nothing about this one.
+    await reporter.begin(finished(FIRST, READY))
+    wanted = [(letter.wanted.context, letter.wanted.state.value) for letter in await outbox.letters()]
+    assert wanted == [("catwalk/sync", "pending"), ("catwalk/health", "pending")]
+
+
+async def test_repairs_say_nothing_about_a_commit_that_was_applied(outbox, told):
+    await told(finished(FIRST, READY))
+    before = [letter.wanted for letter in await outbox.letters()]
+    await GitHubReporter(outbox).begin(finished(FIRST, READY))
+    assert [letter.wanted for letter in await outbox.letters()] == before
+
+
+async def test_a_beginning_that_cannot_be_told_stops_nobody(service, clock):
+    class Lost(MemoryOutboxStore):
+        async def save(self, _letters):
+            raise EnvironmentFault("disk-full", "no room")
+
+    with capture_logs() as logs:
+        await GitHubReporter(Outbox(service, Lost(), clock)).begin(finished(FIRST, READY))
+    assert [line["event"] for line in logs] == ["report_failed"]
+
+
 async def test_a_server_that_recovers_is_told_so(told, github):
     for verdict in (FAILED, STARTING, READY):
         await told(finished(FIRST, verdict))
