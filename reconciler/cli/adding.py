@@ -5,6 +5,7 @@ of their own, encrypted to those whom `.sops.yaml` names; those that were not ar
 what is missing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -140,6 +141,9 @@ def _entry(draft: Draft, answers: Answers) -> tuple[Entry, dict[str, SecretValue
         for name, secret, value, piece in filled
         if secret and (value is not None or any(question.needs_answer for question in piece.questions))
     }
+    if draft.headers:
+        entry["remote"], values = _remote(draft, answers)
+        secrets |= values
     if secrets:
         entry["secrets"] = cast("EntryValue", dict.fromkeys(secrets))
     return entry, secrets
@@ -148,6 +152,28 @@ def _entry(draft: Draft, answers: Answers) -> tuple[Entry, dict[str, SecretValue
 def _source(draft: Draft) -> dict[str, EntryValue]:
     key, value = draft.source
     return {key: {"url": value} if key == "remote" else value}
+
+
+def _remote(draft: Draft, answers: Answers) -> tuple[EntryValue, dict[str, SecretValue | None]]:
+    """The address with its headers, in which `${NAME}` stands for a secret, and those secrets."""
+    headers: dict[str, EntryValue] = {}
+    secrets: dict[str, SecretValue | None] = {}
+    for header, piece in draft.headers:
+        names = {each.name: variable_name(each.name) for each in piece.questions if each.about.is_secret}
+        stand_ins = {question: f"${{{name}}}" for question, name in names.items()}
+        optional = any(not question.about.is_required for question in piece.questions)
+        answered = names.keys() <= answers.secrets.keys()
+        value = piece.filled({**answers.texts, **stand_ins}) if answered or not optional else None
+        if value is not None:
+            headers[header] = value
+            secrets |= {name: answers.secrets.get(question) for question, name in names.items()}
+    return {"url": draft.source[1], **({"headers": headers} if headers else {})}, secrets
+
+
+def variable_name(words: str) -> str:
+    """A name that a secret may have: `X-Api-Key` is `X_API_KEY`."""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").upper() or "SECRET"
+    return name if not name[0].isdigit() else f"_{name}"
 
 
 def _arguments(draft: Draft, revealed: Mapping[str, str]) -> list[str]:

@@ -161,6 +161,35 @@ def test_without_a_manifest_the_next_step_is_named(tmp_path: Path, catwalk: Comm
     assert "catwalk init" in catwalk("add", file, "-C", empty, "--set", "city=x", code=1)
 
 
+def test_a_remote_server_names_its_secrets_in_its_headers(fleet: Path, catwalk: Command, tmp_path: Path) -> None:
+    token = {"token": {"isSecret": True, "isRequired": True}}
+    headers = [
+        {"name": "Authorization", "value": "Bearer {token}", "variables": token, "isRequired": True},
+        {"name": "X-Region", "isRequired": True},
+        {"name": "X-Optional", "isSecret": True},
+    ]
+    remote = {"type": "streamable-http", "url": "https://weather.example/mcp", "headers": headers}
+    file = tmp_path / "server.json"
+    file.write_text(json.dumps({**WEATHER, "packages": [], "remotes": [remote]}), encoding="utf-8")
+    told = catwalk("add", file, "-C", fleet, "--set", "X-Region=eu")
+    assert (
+        (fleet / "catwalk.yaml")
+        .read_text(encoding="utf-8")
+        .endswith(
+            """\
+    remote:
+      url: https://weather.example/mcp
+      headers:
+        Authorization: "Bearer ${TOKEN}"
+        X-Region: eu
+    secrets:
+      TOKEN:
+"""
+        )
+    )
+    assert "catwalk secrets set weather TOKEN" in told
+
+
 class Terminal:
     """A command in a terminal: what it shows, and what is typed when it shows something."""
 
