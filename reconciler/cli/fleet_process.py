@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from gateway.app import Gateway, Readiness, create_app
 from gateway.metrics import GatewayMetrics
+from gateway.relay import OutsideRules
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_view import LiveFleetView
@@ -25,6 +26,7 @@ from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoin
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
 from reconciler.cli.progress_text import status_detail
 from reconciler.cli.proposing import proposal_worker
+from reconciler.cli.remote_servers import RemoteServers
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
 from reconciler.cli.stored_view import MOST_TRANSITIONS
@@ -63,6 +65,7 @@ class Stage:
     live: LiveState
     routes: RouteTable
     keeper: RouteKeeper
+    remotes: RemoteServers
     book: UsageBook
     progress: Progress
     metrics: LoopMetrics
@@ -104,10 +107,11 @@ class _Cast:
     stop: anyio.Event
 
 
-def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage:
+def set_stage(gateway_url: str, data_path: DataPath, outside: OutsideRules, *voices: Progress) -> Stage:
     """Everything that listens: state and routes first, then those who tell people."""
     live, routes, book = LiveState(), RouteTable(), UsageBook()
-    keeper = RouteKeeper(routes, data_path)
+    remotes = RemoteServers(outside)
+    keeper = RouteKeeper(routes, data_path, remotes)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = LoopMetrics(registry)
@@ -116,6 +120,7 @@ def set_stage(gateway_url: str, data_path: DataPath, *voices: Progress) -> Stage
         live=live,
         routes=routes,
         keeper=keeper,
+        remotes=remotes,
         book=book,
         progress=Chorus(LogContext(), live, keeper, book, metrics, *voices, EndOfLogContext()),
         metrics=metrics,

@@ -4,7 +4,9 @@ A server gets its route with its first verdict and loses it when it leaves the f
 it: the proxy in front of its machines wakes it, and its own answer explains more than a missing route would.
 """
 
+from gateway.relay import OutsideRules
 from gateway.routing import RouteTable, Upstream
+from reconciler.cli.remote_servers import RemoteServers
 from reconciler.fly.probe import DataPath
 from reconciler.loop.progress import PassFinished, PlanMade, ProgressEvent, ServerChanged, ServerRemoved
 
@@ -12,9 +14,12 @@ from reconciler.loop.progress import PassFinished, PlanMade, ProgressEvent, Serv
 class RouteKeeper:
     """Listens to passes and replaces the routes."""
 
-    def __init__(self, routes: RouteTable, data_path: DataPath) -> None:
+    def __init__(self, routes: RouteTable, data_path: DataPath, remotes: RemoteServers | None = None) -> None:
+        """`remotes` are the servers that have no machines, and routes of their own."""
         self._routes = routes
         self._data_path = data_path
+        self._remotes = remotes or RemoteServers(OutsideRules())
+        self._remotes.on_change = self._publish
         self._fleet = ""
         self._servers: set[str] = set()
 
@@ -40,9 +45,12 @@ class RouteKeeper:
 
     def _publish(self) -> None:
         if self._fleet:
-            self._routes.replace(self._route(server) for server in self._servers)
+            routes = (self._route(server) for server in self._servers)
+            self._routes.replace(route for route in routes if route is not None)
 
-    def _route(self, server: str) -> Upstream:
+    def _route(self, server: str) -> Upstream | None:
+        if self._remotes.is_remote(server):
+            return self._remotes.upstream(server)
         app = f"{self._fleet}-{server}"
         authority = f"{app}.flycast"
         host = self._data_path.host or authority

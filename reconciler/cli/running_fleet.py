@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
+from gateway.relay import OutsideRules
 from gateway.settings import GatewaySettings
 from reconciler.cli.fleet_process import Manner, Stage, announced, run_fleet, set_stage
 from reconciler.cli.idle_times import IdleTimes
@@ -71,6 +72,7 @@ async def run_up(up: Up) -> None:
                 address=address,
                 source=source,
                 progress=stage.progress,
+                remotes=stage.remotes,
                 holder="catwalk up",
                 on_call=stage.metrics.on_call,
                 idle_times=idle_times,
@@ -96,7 +98,8 @@ def _engine_settings(up: Up, idle_times: IdleTimes) -> EngineSettings:
 
 def _stage(up: Up, address: Address, gateway_url: str, started: float) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=up.announce)
-    return set_stage(gateway_url, address.data_path, up.progress, watch)
+    outside = OutsideRules(networks=up.settings.outbound_networks)
+    return set_stage(gateway_url, address.data_path, outside, up.progress, watch)
 
 
 def _manner(up: Up) -> Manner:

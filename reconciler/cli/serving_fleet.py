@@ -84,13 +84,14 @@ async def run_service(service: Service) -> None:
             sources = _sources(service, github)
             gateway_url = settings.public_url.rstrip("/") or local_url
             access = _access(service, gateway_url)
-            stage = _stage(address, gateway_url, started, access)
+            stage = _stage(address, _rules(service), gateway_url, started, access)
             request = Request(
                 place=place,
                 settings=settings,
                 address=address,
                 source=sources.followed,
                 progress=stage.progress,
+                remotes=stage.remotes,
                 holder="catwalk serve",
                 on_call=stage.metrics.on_call,
                 report=_outside(service, github).report,
@@ -130,13 +131,18 @@ def _outside(service: Service, github: GitHubAccess | None) -> Outside:
 
 
 def _access(service: Service, gateway_url: str) -> FollowedAccess:
-    outside = OutsideRules(networks=service.settings.outbound_networks)
-    return FollowedAccess(open_without_rules=service.insecure, base_url=gateway_url, outside=outside)
+    return FollowedAccess(open_without_rules=service.insecure, base_url=gateway_url, outside=_rules(service))
 
 
-def _stage(address: Address, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
+def _rules(service: Service) -> OutsideRules:
+    return OutsideRules(networks=service.settings.outbound_networks)
+
+
+def _stage(
+    address: Address, rules: OutsideRules, gateway_url: str, started: float, access: FollowedAccess
+) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
-    return set_stage(gateway_url, address.data_path, access, ClosedNotice(access), LogProgress(), watch)
+    return set_stage(gateway_url, address.data_path, rules, access, ClosedNotice(access), LogProgress(), watch)
 
 
 def _manner(service: Service, audit: AuditLog, access: FollowedAccess, local_token: str) -> Manner:

@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from gateway.relay import OutsideRules
 from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.known_secrets import KnownSecrets
 from reconciler.cli.machines_doors import Address, MachinesDoors, open_machines
 from reconciler.cli.named_fleet import NamedFleet
 from reconciler.cli.place import Place
+from reconciler.cli.remote_servers import RemoteServers, WholeFleetProber
 from reconciler.cli.reporting import Backstage, Report, Reporting, silent
 from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
@@ -55,6 +57,8 @@ class Request:
     """Counts requests to the Machines API."""
     idle_times: IdleTimes = field(default_factory=IdleTimes)
     """Learns from the manifests; of use to whoever runs the engine."""
+    remotes: RemoteServers | None = None
+    """Relays to remote servers; None where the command only asks them how they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
         doors = await opened.enter_async_context(machines)
         catalog = await opened.enter_async_context(PackageCatalog())
+        remotes = _remotes(request, opened)
         latest = await store.latest_pass()
         plain = partial(read_manifests, environment=request.settings.environment)
         read = request.idle_times.learning(plain)
@@ -124,7 +129,8 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             secrets=secrets,
             catalog=catalog,
             fleet=fleet,
-            prober=doors.prober,
+            prober=WholeFleetProber(doors.prober, remotes, secrets.redact),
+            remotes=remotes,
             reporter=reporter if lead is None else LedReporter(reporter, lead),
             memory=memory,
             clock=SystemClock(),
@@ -153,6 +159,12 @@ async def _open_store(request: Request, settings: PassSettings, opened: AsyncExi
     same_key = SameKey(store, settings.digest_key)
     await same_key.agree(acts=bool(request.holder))
     return store, same_key
+
+
+def _remotes(request: Request, opened: AsyncExitStack) -> RemoteServers:
+    remotes = request.remotes or RemoteServers(OutsideRules(networks=request.settings.outbound_networks))
+    opened.push_async_callback(remotes.aclose)
+    return remotes
 
 
 def _pass_settings(request: Request) -> PassSettings:

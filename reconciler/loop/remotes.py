@@ -22,7 +22,7 @@ class RemoteServer:
     spec: ServerSpec
     secrets: ServerSecrets = field(default_factory=dict[str, SecretValue], repr=False)
     is_known: bool = True
-    """Whether its secrets could be read. Where not, what is relayed to stays as it was."""
+    """Whether its secrets were read. Where not, because they cannot be or it is suspended, it stays as it was."""
 
 
 class Remotes(Protocol):
@@ -41,9 +41,13 @@ class NoRemotes:
 
 
 def remote_servers(servers: Iterable[ResolvedServer]) -> tuple[RemoteServer, ...]:
-    """The remote ones among the servers of a revision. One that is suspended is relayed to by nobody."""
+    """The remote ones among the servers of a revision."""
     return tuple(
-        RemoteServer(spec=server.spec, secrets=server.secrets, is_known=server.problem is None)
+        RemoteServer(
+            spec=server.spec,
+            secrets=server.secrets,
+            is_known=server.problem is None and not server.spec.suspended,
+        )
         for server in servers
-        if server.spec.is_remote and not server.spec.suspended
+        if server.spec.is_remote
     )

@@ -119,13 +119,13 @@ async def test_one_that_answers_is_asked_again_only_now_and_then(world, told, in
     assert internet.asked == 2
 
 
-async def test_one_that_leaves_the_manifest_or_is_suspended_is_relayed_to_no_more(world, told):
+async def test_one_that_is_suspended_stays_as_it_was_and_one_that_leaves_is_gone(world, told):
     world.commit("one", "linear=remote time")
     await world.run()
     assert [server.spec.name for server in told.times[-1]] == ["linear"]
     world.commit("two", "linear=remote+suspended time")
     await world.run()
-    assert told.times[-1] == ()
+    assert [(server.spec.name, server.is_known) for server in told.times[-1]] == [("linear", False)]
     world.commit("three", "time")
     await world.run()
     assert told.times[-1] == ()
