@@ -21,6 +21,7 @@ from reconciler.report.github import GitHub, PersonalToken, RepositoryStatuses
 from reconciler.report.outbox import StatusService
 from reconciler.report.pace import Pace
 from reconciler.report.repository import Repository, api_url
+from reconciler.report.verification import GitHubVerifier
 from reconciler.settings import Settings
 from reconciler.sources.git import HttpsToken, Lender
 
@@ -38,6 +39,11 @@ class GitHubAccess:
     """Shared by everything that writes."""
     installation: AppInstallation | None
     """None for a token."""
+
+    @property
+    def verifier(self) -> GitHubVerifier:
+        """Asks whether GitHub believes a signature."""
+        return GitHubVerifier(self.door, self.repository)
 
 
 @asynccontextmanager

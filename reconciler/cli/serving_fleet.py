@@ -95,6 +95,8 @@ async def run_service(service: Service) -> None:
                 holder="catwalk serve",
                 on_call=stage.metrics.on_call,
                 report=_outside(service, github).report,
+                checks_signatures=True,
+                host_verifier=github.verifier if github is not None else None,
             )
             connected = await opened.enter_async_context(wired(request))
             endpoint = Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=secrets.token_urlsafe(32))

@@ -17,6 +17,7 @@ from reconciler.cli.named_fleet import NamedFleet
 from reconciler.cli.place import Place
 from reconciler.cli.remote_servers import RemoteServers, WholeFleetProber
 from reconciler.cli.reporting import Backstage, Report, Reporting, silent
+from reconciler.cli.trusting import commit_trust
 from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
 from reconciler.fly.client import OnCall
@@ -24,11 +25,13 @@ from reconciler.loop.applied import SHELF, KeptState, StateReporter, applied_sta
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
-from reconciler.loop.ports import ManifestReader, Source
+from reconciler.loop.ports import HostVerifier, ManifestReader, Source
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.store.digest_key import SameKey, digest_key, given_key
 from reconciler.loop.store.store import Store, open_store
+from reconciler.loop.trust import SHELF as TRUST
+from reconciler.loop.trust import Trust, TrustsAll
 from reconciler.settings import Settings
 from reconciler.sops.identities import load_identities
 from reconciler.sops.server_secrets import ServerSecrets
@@ -53,6 +56,10 @@ class Request:
     """The command, where it acts on the fleet and so must lead it; empty where it only reads."""
     asks_to_lead: bool = False
     """Whether a process that leads is asked to step aside, because a person waits."""
+    checks_signatures: bool = False
+    """Whether commits take effect only as `policy.signed_commits` has it: right for a fleet that others use."""
+    host_verifier: HostVerifier | None = None
+    """Asks the git host about signatures; None where there is nobody to ask."""
     on_call: OnCall | None = None
     """Counts requests to the Machines API."""
     idle_times: IdleTimes = field(default_factory=IdleTimes)
@@ -136,6 +143,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             clock=SystemClock(),
             progress=request.progress,
             gates=() if lead is None else (lead, same_key),
+            trust=_trust(request, memory),
         )
         yield Wired(
             ports=ports,
@@ -159,6 +167,12 @@ async def _open_store(request: Request, settings: PassSettings, opened: AsyncExi
     same_key = SameKey(store, settings.digest_key)
     await same_key.agree(acts=bool(request.holder))
     return store, same_key
+
+
+def _trust(request: Request, memory: Store) -> Trust:
+    if not request.checks_signatures:
+        return TrustsAll()
+    return commit_trust(request.source, memory.shelf(TRUST), request.settings, request.host_verifier)
 
 
 def _remotes(request: Request, opened: AsyncExitStack) -> RemoteServers:

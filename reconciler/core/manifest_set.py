@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from reconciler.core.gateway_rules import GatewayRules
 from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.signatures import Ways
 from reconciler.core.types import ServerSpec
 
 
@@ -21,7 +22,7 @@ class ManifestSet:
     """The manifests, relative to the root of the source."""
     prune: PrunePolicy = field(default_factory=PrunePolicy)
     """The strictest of what the manifests state."""
-    signed_commits: bool = False
-    """Whether a revision counts only with a signature that the git host verified."""
+    signed_commits: Ways = ()
+    """How commits are to be signed, by all manifests together."""
     gateway: GatewayRules = field(default_factory=GatewayRules)
     """Of all manifests together."""

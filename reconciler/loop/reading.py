@@ -23,7 +23,7 @@ class DesiredReader:
     """Reads the newest revision, or the last good one, down to resolved servers."""
 
     def __init__(self, ports: Ports, settings: PassSettings) -> None:
-        self._revisions = Revisions(ports.source, ports.read_manifests, ports.memory)
+        self._revisions = Revisions(ports.source, ports.read_manifests, ports.memory, ports.trust)
         self._resolver = Resolver(ports.secrets, PackageChecks(ports.catalog, ports.clock), settings)
         readers = Readers(revisions=self._revisions, resolver=self._resolver)
         self._rollback = Rollback(ports.memory, ports.clock, readers)

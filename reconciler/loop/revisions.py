@@ -14,6 +14,7 @@ from reconciler.errors import CatwalkError
 from reconciler.loop.desired import Accepted, Refusal
 from reconciler.loop.faults import problems_of
 from reconciler.loop.ports import ManifestReader, Memory, Source
+from reconciler.loop.trust import Trust, TrustsAll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,14 @@ class Choice:
 class Revisions:
     """Chooses the revision in force at each look."""
 
-    def __init__(self, source: Source, read_manifests: ManifestReader, memory: Memory) -> None:
+    def __init__(
+        self, source: Source, read_manifests: ManifestReader, memory: Memory, trust: Trust | None = None
+    ) -> None:
         self._source = source
         self._read_manifests = read_manifests
         self._memory = memory
+        self._trust = trust or TrustsAll()
+        self._looked_at: Accepted | None = None
         self._newest: Accepted | None = None
         self._good: Accepted | None = None
 
@@ -43,15 +48,18 @@ class Revisions:
         head: Revision | None = None
         try:
             head = await self._source.head()
-            self._newest = await self._read(head)
+            newest = self._looked_at = await self._read(head)
+            await self._trust.check(newest)
         except CatwalkError as error:
             return await self._fall_back(head, problems_of(error))
-        return Choice(accepted=self._newest)
+        self._newest = newest
+        return Choice(accepted=newest)
 
     async def keep_good(self, accepted: Accepted) -> None:
         """Makes a revision the one to fall back to. Asking again for the same one costs nothing."""
         if self._good is None or self._good.revision != accepted.revision:
             await self._memory.keep_last_good(accepted.revision)
+            await self._trust.keep(accepted)
             self._good = accepted
 
     @property
@@ -82,7 +90,7 @@ class Revisions:
         return Choice(accepted=self._good, refusal=Refusal(revision=head, problems=problems))
 
     async def _read(self, revision: Revision) -> Accepted:
-        for known in (self._newest, self._good):
+        for known in (self._newest, self._good, self._looked_at):
             if known is not None and known.revision.commit == revision.commit:
                 return known
         files = await self._source.files(revision)

@@ -17,6 +17,7 @@ from reconciler.loop.ports import (
 )
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.remotes import NoRemotes, Remotes
+from reconciler.loop.trust import Trust, TrustsAll
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Ports:
     clock: Clock
     progress: Progress = field(default_factory=Silence)
     gates: tuple[Gate, ...] = ()
+    trust: Trust = field(default_factory=TrustsAll)
     remotes: Remotes = field(default_factory=NoRemotes)
     pause: Pause = pause
 

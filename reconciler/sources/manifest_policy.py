@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from reconciler.core.cost import guest_price
 from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
+from reconciler.core.signatures import SignatureWay, Ways, together
 from reconciler.core.types import Guest
 from reconciler.sources.manifest_servers import ReadServer, scale_of, vm_of
 from reconciler.sources.yaml_nodes import Document, Path
@@ -31,6 +32,12 @@ def strictest_prune(manifests: Sequence[Manifest]) -> PrunePolicy:
         max_count=min(counts, default=default.max_count),
         always_confirm=any(prune.confirm for prune in stated),
     )
+
+
+def signature_ways(manifests: Sequence[Manifest]) -> Ways:
+    """How commits are to be signed; `true` means as GitHub sees it."""
+    stated = [manifest.policy.signed_commits for manifest in manifests]
+    return together(SignatureWay(one) if isinstance(one, str) else SignatureWay.GITHUB for one in stated if one)
 
 
 def policy_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:

@@ -18,7 +18,13 @@ from reconciler.sources.layout import MANIFEST_NAME, is_manifest, lock_file, ove
 from reconciler.sources.locks import read_lock
 from reconciler.sources.manifest_dependencies import dependency_problems
 from reconciler.sources.manifest_gateway import gateway_problems, gateway_rules
-from reconciler.sources.manifest_policy import pinned_required, policy_problems, policy_warnings, strictest_prune
+from reconciler.sources.manifest_policy import (
+    pinned_required,
+    policy_problems,
+    policy_warnings,
+    signature_ways,
+    strictest_prune,
+)
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_servers import ReadServer
 from reconciler.sources.manifest_specs import server_problems, server_spec
@@ -97,7 +103,7 @@ def _fleet(manifests: Sequence[tuple[Document, Manifest]], servers: Sequence[Rea
         warnings=tuple(sorted(policy_warnings(manifests, servers), key=_reading_order)),
         files=tuple(document.file for document, _ in manifests),
         prune=strictest_prune([manifest for _, manifest in manifests]),
-        signed_commits=any(manifest.policy.signed_commits for _, manifest in manifests),
+        signed_commits=signature_ways([manifest for _, manifest in manifests]),
         gateway=gateway_rules(manifests),
     )
 

@@ -54,12 +54,13 @@ class Policy(Part):
         "`required` refuses what does not.",
         examples=["required"],
     )
-    signed_commits: bool = Field(
+    signed_commits: bool | Literal["ssh", "gpg", "github"] = Field(
         default=False,
         title="Signed commits",
-        description="`true` puts a revision in force only when its commit carries a signature that the git host "
-        "verified.",
-        examples=[True],
+        description="Puts a revision in force only when its commit is signed: by an SSH key of "
+        "`.catwalk/allowed_signers` (`ssh`), by an OpenPGP key of `.catwalk/allowed_keys.asc` (`gpg`), or as GitHub "
+        "verified it (`github`, or `true`). The files of the revision in force count. Several manifests add up.",
+        examples=["ssh", True],
     )
     allow: Patterns = Field(
         default=(),

@@ -95,7 +95,13 @@ async def _apply(request: Request, wish: Wish) -> Pass:
         await opened.enter_async_context(traces(os.environ))
         access = await opened.enter_async_context(open_github(request.settings))
         outside = Outside(settings=request.settings, access=access)
-        connected = await opened.enter_async_context(wired(replace(request, report=outside.report)))
+        told = replace(
+            request,
+            report=outside.report,
+            checks_signatures=True,
+            host_verifier=access.verifier if access is not None else None,
+        )
+        connected = await opened.enter_async_context(wired(told))
         if wish.prune:
             await connected.store.confirm_prune(wish.prune)
         assert connected.lead is not None

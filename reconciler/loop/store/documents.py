@@ -12,7 +12,18 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.core import actions, applied, cost, gateway_rules, holds, problems, proposals, setbacks, types
+from reconciler.core import (
+    actions,
+    applied,
+    cost,
+    gateway_rules,
+    holds,
+    problems,
+    proposals,
+    setbacks,
+    signatures,
+    types,
+)
 from reconciler.errors import InternalFault
 
 CLASS: Final = "$"
@@ -52,6 +63,7 @@ _CLASSES: Final[tuple[type[Any], ...]] = (
     problems.Problem,
     proposals.ProposedPlan,
     setbacks.Setback,
+    signatures.TrustAnchor,
     types.DesiredMachine,
     types.Revision,
     types.ServerStatus,

@@ -3,18 +3,22 @@
 Only commits count: what is in the work tree and not committed is not wanted yet. Nothing is written to the repository.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio.to_thread
 import pygit2
 
 from reconciler.core.types import Revision
 from reconciler.errors import CatwalkError, EnvironmentFault
+from reconciler.loop.ports import SignedCommit
 from reconciler.sources.git.blobs import read_files, revision_of
 from reconciler.sources.git.faults import local_fault
+from reconciler.sources.git.signed import read_signed, read_text
+
+ResultT = TypeVar("ResultT")
 
 DETACHED: Final = "HEAD"
 """What stands for the branch while none is checked out."""
@@ -49,6 +53,25 @@ class LocalSource:
         """
         return await anyio.to_thread.run_sync(self._files, revision)
 
+    async def signed(self, revision: Revision) -> SignedCommit:
+        """The commit with its signature. Raises as `files` does."""
+        return await anyio.to_thread.run_sync(lambda: self._read(lambda found: read_signed(found, revision)))
+
+    async def text(self, revision: Revision, path: str) -> str:
+        """A file of the revision by its path from the root of the repository; empty where there is none.
+
+        Raises:
+            SourceError: it is a link, too large or no text.
+            CatwalkError: as `files`.
+        """
+        return await anyio.to_thread.run_sync(lambda: self._read(lambda found: read_text(found, revision, path)))
+
+    def _read(self, work: Callable[[pygit2.Repository], ResultT]) -> ResultT:
+        try:
+            return work(open_repository(self.repository, self.directory))
+        except pygit2.GitError as error:
+            raise local_fault(error, str(self.directory)) from error
+
     def read_head(self) -> Revision:
         """The same without a thread, for a command that has not begun yet."""
         repository = open_repository(self.repository, self.directory)
@@ -62,11 +85,7 @@ class LocalSource:
             raise local_fault(error, str(self.directory)) from error
 
     def _files(self, revision: Revision) -> Mapping[str, bytes]:
-        repository = open_repository(self.repository, self.directory)
-        try:
-            return read_files(repository, revision, self.inside)
-        except pygit2.GitError as error:
-            raise local_fault(error, str(self.directory)) from error
+        return self._read(lambda found: read_files(found, revision, self.inside))
 
 
 def discover(directory: Path, *, branch: str = "") -> LocalSource:

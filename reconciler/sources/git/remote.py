@@ -22,9 +22,10 @@ import pygit2
 
 from reconciler.core.types import Revision
 from reconciler.errors import EnvironmentFault, SourceError, Unavailable
-from reconciler.loop.ports import Proposal
+from reconciler.loop.ports import Proposal, SignedCommit
 from reconciler.sources.git.blobs import has_commit, read_files, revision_of
 from reconciler.sources.git.faults import remote_fault
+from reconciler.sources.git.signed import read_signed, read_text
 from reconciler.sources.git.transport import (
     Address,
     Credentials,
@@ -96,6 +97,19 @@ class RemoteSource:
         """
         return await self._run(partial(self._files, revision))
 
+    async def signed(self, revision: Revision) -> SignedCommit:
+        """The commit with its signature. Raises as `files` does."""
+        return await self._run(lambda deadline: read_signed(self._holding(revision, deadline), revision))
+
+    async def text(self, revision: Revision, path: str) -> str:
+        """A file of the revision by its path from the root of the repository; empty where there is none.
+
+        Raises:
+            SourceError: it is a link, too large or no text.
+            CatwalkError: as `files`.
+        """
+        return await self._run(lambda deadline: read_text(self._holding(revision, deadline), revision, path))
+
     async def proposed(self, proposal: Proposal) -> tuple[Revision, Mapping[str, bytes]]:
         """A proposed commit, fetched by the name that the host keeps it under, with its files.
 
@@ -147,10 +161,14 @@ class RemoteSource:
         return revision_of(repository[commit].peel(pygit2.Commit), branch=branch, source=self.url)
 
     def _files(self, revision: Revision, deadline: Deadline) -> Mapping[str, bytes]:
+        return read_files(self._holding(revision, deadline), revision, self.directory)
+
+    def _holding(self, revision: Revision, deadline: Deadline) -> pygit2.Repository:
+        """The mirror with that revision in it, if the host still gives it out."""
         repository = self._open()
         if _COMMIT.match(revision.commit) and not has_commit(repository, revision.commit):
             repository = self._fetch(f"+{revision.commit}:refs/catwalk/{revision.commit}", deadline)
-        return read_files(repository, revision, self.directory)
+        return repository
 
     def _proposed(self, proposal: Proposal, deadline: Deadline) -> tuple[Revision, Mapping[str, bytes]]:
         repository = self._open()
