@@ -65,6 +65,14 @@ async def aggregate_of_servers(
         yield await running.enter_async_context(aggregate_of({**ports, **dead}, **settings))
 
 
+@asynccontextmanager
+async def aggregate_of_apps(apps: Mapping[str, AsgiApp], **settings: object) -> AsyncIterator[Aggregate]:
+    """The same over ASGI applications that stand for machines."""
+    async with AsyncExitStack() as running:
+        ports = {name: await running.enter_async_context(serve(each)) for name, each in apps.items()}
+        yield await running.enter_async_context(aggregate_of(ports, **settings))
+
+
 class Confirmation(BaseModel):
     ok: bool
 
