@@ -36,6 +36,7 @@ from reconciler.core.types import ServerState, ServerStatus
 from reconciler.errors import Unavailable
 from reconciler.fly.probe import DataPath
 from reconciler.loop.clock import pause
+from reconciler.loop.elsewhere import SharedInbox
 from reconciler.loop.live import LiveState
 from reconciler.loop.metrics import LoopMetrics
 from reconciler.loop.ports import ProposalSource
@@ -102,6 +103,7 @@ class _Cast:
 
     view: LiveFleetView
     worker: Worker
+    inbox: SharedInbox | None
     proposing: ProposalWorker | None
     app: Gateway
     stop: anyio.Event
@@ -145,6 +147,8 @@ async def _reconcile(cast: _Cast, connected: Wired) -> None:
     """The loop and all that tells of it. What is still to be said when the loop ends is said while calls end."""
     async with anyio.create_task_group() as telling:
         telling.start_soon(connected.reporting.run)
+        if cast.inbox is not None:
+            telling.start_soon(cast.inbox.run, cast.stop, lambda: _leads(connected))
         if cast.proposing is not None:
             telling.start_soon(cast.proposing.run)
         await cast.worker.run()
@@ -158,6 +162,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
+    inbox = await _shared_inbox(connected, manner, worker)
     proposing = proposal_worker(connected, manner.proposals)
     on_loopback = manner.gateway.is_bound_to_loopback
     app = create_app(
@@ -166,14 +171,14 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
         lambda: _readiness(stage, connected, stop),
         route_handlers=[
             *web_handlers(view, connected.ports.clock, guards=manner.guards),
-            *_webhook_handlers(connected, manner, worker, proposing),
+            *_webhook_handlers(connected, manner, worker, inbox, proposing),
             *([metrics_handler(stage.registry)] if on_loopback else []),
         ],
         # A page in a browser can reach loopback under a name of its own; collectors call others by their address.
         plugins=[] if on_loopback else [MetricsPage(stage.registry)],
     )
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
-    return _Cast(view=view, worker=worker, proposing=proposing, app=app, stop=stop)
+    return _Cast(view=view, worker=worker, inbox=inbox, proposing=proposing, app=app, stop=stop)
 
 
 def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
@@ -187,15 +192,24 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
     return replace(settings, access=manner.access, resource_metadata=manner.access.metadata)
 
 
-def _webhook_handlers(
-    connected: Wired, manner: Manner, worker: Worker, proposing: ProposalWorker | None
-) -> list[Router]:
+async def _shared_inbox(connected: Wired, manner: Manner, worker: Worker) -> SharedInbox | None:
+    """Where webhooks come in, here and at other processes; none where none are taken in."""
     if manner.webhooks is None:
+        return None
+    inbox = SharedInbox(connected.store, connected.ports.clock, wake=worker.wake)
+    await inbox.begin()
+    return inbox
+
+
+def _webhook_handlers(
+    connected: Wired, manner: Manner, worker: Worker, inbox: SharedInbox | None, proposing: ProposalWorker | None
+) -> list[Router]:
+    if manner.webhooks is None or inbox is None:
         return []
     hooks = Hooks(
         secret=manner.webhooks.secret,
         followed=manner.webhooks.followed,
-        inbox=connected.store,
+        inbox=inbox,
         wake=worker.wake,
         clock=connected.ports.clock,
         proposed=proposing.wake if proposing is not None else _ignore,

@@ -6,11 +6,12 @@ then the delivery counts as new when it comes again.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
+from reconciler.core.types import Trigger
 from reconciler.loop.ports import Delivery
 from reconciler.loop.store import proposals
 from reconciler.loop.store.tables import deliveries
@@ -32,6 +33,13 @@ def take_in(connection: Connection, arrived: Sequence[Delivery]) -> Sequence[boo
         oldest = min(delivery.received_at for delivery in arrived) - KEPT
         connection.execute(delete(deliveries).where(deliveries.c.received_at < time_text(oldest)))
     return news
+
+
+def read_since(connection: Connection, since: datetime) -> Sequence[tuple[str, Trigger | None]]:
+    """Id and trigger of each delivery received since then, in the order in which they came."""
+    query = select(deliveries.c.id, deliveries.c.trigger).where(deliveries.c.received_at >= time_text(since))
+    rows = connection.execute(query.order_by(deliveries.c.received_at))
+    return [(row.id, Trigger(row.trigger) if row.trigger else None) for row in rows]
 
 
 def _known(connection: Connection, ids: Sequence[str]) -> set[str]:

@@ -1,6 +1,7 @@
 """The store: the memory of a pass, and the history for people."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from reconciler.core.actions import Outcome, Pass, Plan
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.proposals import ProposedPlan
 from reconciler.core.setbacks import Setback
-from reconciler.core.types import Revision, ServerStatus
+from reconciler.core.types import Revision, ServerStatus, Trigger
 from reconciler.loop.ports import Clock, Delivery, Proposal, StoredProposal, WaitingProposal
 from reconciler.loop.store import inbox, proposals, reads, safety, shelves, writes
 from reconciler.loop.store.database import Database, open_database
@@ -91,6 +92,10 @@ class Store:
     async def take_in(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
         """Keeps webhooks; for each, whether it is new. Open to a process that does not lead: anybody may be called."""
         return await self._database.write(lambda connection: inbox.take_in(connection, deliveries))
+
+    async def taken_in(self, since: datetime) -> Sequence[tuple[str, Trigger | None]]:
+        """Deliveries received since then, whichever process took them in: id, and what each asked the loop for."""
+        return await self._database.read(lambda connection: inbox.read_since(connection, since))
 
     def shelf(self, name: str) -> "Shelf":
         """Texts of one purpose. Writing is refused to a process that leads no longer, as everything else is."""
