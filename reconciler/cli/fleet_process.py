@@ -15,6 +15,7 @@ import anyio
 from litestar import Router
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from gateway.aggregate.settings import Running
 from gateway.app import Gateway, Readiness, create_app
 from gateway.metrics import GatewayMetrics
 from gateway.relay import OutsideRules
@@ -25,7 +26,7 @@ from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
 from reconciler.cli.progress_text import status_detail
-from reconciler.cli.proposing import proposal_worker
+from reconciler.cli.proposing import catching_up, proposal_worker
 from reconciler.cli.remote_servers import RemoteServers
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
@@ -151,6 +152,8 @@ async def _reconcile(cast: _Cast, connected: Wired) -> None:
             telling.start_soon(cast.inbox.run, cast.stop, lambda: _leads(connected))
         if cast.proposing is not None:
             telling.start_soon(cast.proposing.run)
+            if (catch_up := catching_up(connected)) is not None:
+                telling.start_soon(catch_up.run)
         await cast.worker.run()
         telling.cancel_scope.cancel()
     cast.stop.set()
@@ -186,7 +189,8 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
         return caller_note(stage.live.status(server))
 
     observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
-    settings = replace(manner.gateway, server_note=note, observers=observers)
+    aggregate = replace(manner.gateway.aggregate, running=lambda server: what_runs(stage.live.status(server)))
+    settings = replace(manner.gateway, server_note=note, observers=observers, aggregate=aggregate)
     if manner.access is None:
         return settings
     return replace(settings, access=manner.access, resource_metadata=manner.access.metadata)
@@ -213,6 +217,7 @@ def _webhook_handlers(
         wake=worker.wake,
         clock=connected.ports.clock,
         proposed=proposing.wake if proposing is not None else _ignore,
+        changed=connected.reporting.forget_permissions,
     )
     return [webhook_router(hooks)]
 
@@ -226,6 +231,16 @@ def caller_note(status: ServerStatus | None) -> str:
     if status is None or status.state in {ServerState.READY, ServerState.IDLE}:
         return ""
     return f"{status.state}: {status_detail(status) or 'on its way'}"
+
+
+def what_runs(status: ServerStatus | None) -> Running | None:
+    """What the common address of all servers is told of one of them: a list of one that sleeps is good for as long as
+    the same machine would wake with the same configuration.
+    """
+    if status is None:
+        return None
+    identity = f"{status.revision}/{status.machine_id}/{status.package}"
+    return Running(identity=identity, is_asleep=status.state is ServerState.IDLE)
 
 
 def _leads(connected: Wired) -> bool:

@@ -1,9 +1,11 @@
-"""Builds the worker that plans proposed commits."""
+"""Builds the worker that plans proposed commits, and the one that finds those that no webhook told of."""
 
+from reconciler.cli.catching_up import CatchUp
 from reconciler.cli.wiring import Wired
 from reconciler.loop.ports import ProposalSource
 from reconciler.loop.proposals import ProposalDoors, ProposalPlanner
 from reconciler.loop.proposing import ProposalWorker
+from reconciler.report.missed import FailedDeliveries, OpenPulls
 from reconciler.sources.sealed import sealed_secrets
 
 
@@ -22,3 +24,20 @@ def proposal_worker(connected: Wired, source: ProposalSource | None) -> Proposal
     )
     planner = ProposalPlanner(doors, connected.settings, lambda: connected.reconciler.in_force)
     return ProposalWorker(planner, connected.store.fenced(lead), reports, lead, connected.ports.clock)
+
+
+def catching_up(connected: Wired) -> CatchUp | None:
+    """A look for what was missed, where GitHub can be asked."""
+    access, lead = connected.reporting.access, connected.lead
+    if access is None or lead is None:
+        return None
+    clock = connected.ports.clock
+    failed = FailedDeliveries(access.installation, access.pace, clock) if access.installation is not None else None
+
+    def branch() -> str:
+        desired = connected.reconciler.in_force
+        revision = desired.looked_at if desired is not None else None
+        return revision.branch if revision is not None else ""
+
+    pulls = OpenPulls(access.door, access.repository)
+    return CatchUp(connected.store, lead, branch=branch, pulls=pulls, failed=failed)

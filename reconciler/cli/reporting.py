@@ -53,6 +53,12 @@ class Reporting:
     outbox: Outbox | None = None
     courier: Courier | None = None
     proposals: ProposalReports | None = None
+    access: GitHubAccess | None = None
+
+    def forget_permissions(self) -> None:
+        """Asks GitHub anew what the App may do, because it has said that this changed."""
+        if self.access is not None and self.access.installation is not None:
+            self.access.installation.forget()
 
     async def run(self) -> None:
         """Sends until it is cancelled."""
@@ -117,6 +123,7 @@ class Outside:
             reporter=GitHubReporter(outbox, settings=manner),
             outbox=outbox,
             courier=courier,
+            access=access,
             proposals=ProposalReports(outbox, courier, public_url=manner.public_url, directory=manner.directory),
         )
 

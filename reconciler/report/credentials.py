@@ -125,6 +125,19 @@ class AppInstallation:
             self._login = f"{app.slug}[bot]"
         return self._login
 
+    async def as_app(self, method: str, path: str) -> bytes:
+        """A call that belongs to the App itself, not to where it is installed.
+
+        Raises:
+            CatwalkError: see `Connection.call`.
+        """
+        return await self._connection.call(method, path, self._jwt())
+
+    def forget(self) -> None:
+        """Makes the next call ask for a token anew, because what the App may do has changed."""
+        self._grant = None
+        self._installation_id = None
+
     async def _granted(self, refused: SecretValue | None) -> _Grant:
         """The token in force; a new one where it is old, or is the refused one. Whoever waits gets the same."""
         async with self._lock:
