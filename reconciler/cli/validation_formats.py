@@ -10,7 +10,6 @@ from typing import Final
 
 from reconciler.core.findings import Finding
 from reconciler.core.problems import Problem
-from reconciler.web.plans import problem_document
 
 SARIF_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
@@ -59,7 +58,18 @@ def _count(number: int, noun: str) -> str:
 
 
 def _record(problem: Problem) -> dict[str, object]:
-    return problem_document(problem).model_dump(mode="json")
+    """The fields of the API's problem document. Its models cost a third of the command's start, and are not loaded."""
+    place = problem.location
+    return {
+        "code": problem.code,
+        "message": problem.message,
+        "hint": problem.hint,
+        "remedy": problem.remedy.value,
+        "server": problem.server,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+    }
 
 
 def _text_line(finding: Finding) -> str:
@@ -92,6 +102,7 @@ def _result(finding: Finding) -> dict[str, object]:
         "ruleId": problem.code,
         "level": _severity(finding),
         "message": {"text": text},
+        "partialFingerprints": {"catwalk/v1": f"{problem.code}:{problem.server}"},
     }
     if problem.location:
         region = {"startLine": problem.location.line, "startColumn": problem.location.column}

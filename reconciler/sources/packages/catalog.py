@@ -46,23 +46,31 @@ class PackageCatalog:
         """
         self._environment = dict(os.environ if environment is None else environment)
         self._cache = AnswerCache(cache_folder(self._environment), system_now)
+        self._opening = anyio.Lock()
+        self._client: httpx.AsyncClient | None = None
         self._settings = ClientSettings(self._environment, self._cache, npm=npm, indexes=indexes)
 
     async def __aenter__(self) -> Self:
-        self._client = httpx.AsyncClient(
-            verify=await anyio.to_thread.run_sync(certificates, self._environment),
-            limits=httpx.Limits(max_connections=CONNECTIONS),
-            follow_redirects=True,
-        )
-        self._session = Session(self._client, self._cache, system_now)
+        self._session = Session(self._opened_client, self._cache, system_now)
         self._netrc = await anyio.to_thread.run_sync(netrc_auth, self._environment)
         return self
+
+    async def _opened_client(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                self._client = httpx.AsyncClient(
+                    verify=await anyio.to_thread.run_sync(certificates, self._environment),
+                    limits=httpx.Limits(max_connections=CONNECTIONS),
+                    follow_redirects=True,
+                )
+        return self._client
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await anyio.to_thread.run_sync(self._cache.tidy)
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def check(self, reference: PackageReference, *, entrypoint: str = "") -> Release | None:
         """Refuses what cannot start: a package, version or executable that does not exist.

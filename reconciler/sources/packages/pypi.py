@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -61,6 +62,13 @@ class _Project:
     versions: Sequence[str]
     files: Sequence[_File] = field(default_factory=list[_File])
 
+    def by_version(self) -> Mapping[str, Sequence[_File]]:
+        """The files under the normal form of their version, sorted by name."""
+        found: dict[str, list[_File]] = {}
+        for file in sorted(self.files, key=lambda file: file.name):
+            found.setdefault(_normal(file.version), []).append(file)
+        return found
+
 
 async def pypi_release(
     session: Session, indexes: Iterable[str], reference: PackageReference, auth: httpx.Auth | None
@@ -97,8 +105,9 @@ def _page_facts(reference: PackageReference, name: str, page: Page) -> JSON:
         project = _json_project(page) if "json" in page.media_type else _html_project(name, page)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unavailable("registry-unavailable", "the package index answers with a page that is no index") from error
-    release = _release(reference, project)
-    wheels = [file for file in _files_of(project, release.package.version) if file.is_wheel]
+    by_version = project.by_version()
+    release = _release(reference, project, by_version)
+    wheels = [file for file in by_version.get(_normal(release.package.version), ()) if file.is_wheel]
     wheel = wheels[0] if wheels else None
     return {
         "release": release_json(release),
@@ -161,13 +170,13 @@ def _html_project(name: str, page: Page) -> _Project:
     return _Project(versions=list(dict.fromkeys(file.version for file in files)), files=files)
 
 
-def _release(reference: PackageReference, project: _Project) -> Release:
-    newest = _newest(project)
-    wanted = reference.version or newest
-    version = next((each for each in project.versions if _normal(each) == _normal(wanted)), None)
+def _release(reference: PackageReference, project: _Project, by_version: Mapping[str, Sequence[_File]]) -> Release:
+    newest = _newest(project.versions, by_version)
+    wanted = _normal(reference.version or newest)
+    version = next((each for each in project.versions if _normal(each) == wanted), None)
     if version is None:
         raise missing_version(reference, sorted(project.versions))
-    files = _files_of(project, version)
+    files = by_version.get(wanted, ())
     dates = [file.uploaded_at for file in files if file.uploaded_at]
     every_date = [file.uploaded_at for file in project.files if file.uploaded_at]
     yanked = [file.yanked for file in files if file.yanked]
@@ -182,21 +191,17 @@ def _release(reference: PackageReference, project: _Project) -> Release:
     )
 
 
-def _files_of(project: _Project, version: str) -> list[_File]:
-    return sorted(
-        (file for file in project.files if _normal(file.version) == _normal(version)), key=lambda file: file.name
-    )
-
-
-def _newest(project: _Project) -> str:
+def _newest(versions: Sequence[str], by_version: Mapping[str, Sequence[_File]]) -> str:
     """The newest version that the adapter would choose: final, not yanked, for its Python; else the newest of all."""
-    parsed = {text: version for text in project.versions if (version := _version(text)) is not None}
-    good = [text for text in parsed if not parsed[text].is_prerelease and _installable(project, text)]
-    return max(good or parsed, default="", key=lambda text: parsed[text])
+    parsed = {text: version for text in versions if (version := _version(text)) is not None}
+    ordered = sorted(parsed, key=lambda text: parsed[text], reverse=True)
+    good = (
+        text for text in ordered if not parsed[text].is_prerelease and _installable(by_version.get(_normal(text), ()))
+    )
+    return next(good, next(iter(ordered), ""))
 
 
-def _installable(project: _Project, version: str) -> bool:
-    files = _files_of(project, version)
+def _installable(files: Sequence[_File]) -> bool:
     return not files or any(not file.yanked and _fits(file.python) for file in files)
 
 
@@ -233,6 +238,7 @@ def _links(found: Mapping[str, str]) -> Links:
     )
 
 
+@lru_cache(maxsize=4096)
 def _normal(version: str) -> str:
     """`1.0` and `1.0.0` are one version (PEP 440)."""
     parsed = _version(version)

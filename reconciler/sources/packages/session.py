@@ -3,7 +3,7 @@ left alone for a while.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -32,7 +32,13 @@ class _Trouble:
 class Session:
     """Connections, cache and clock of one catalog."""
 
-    def __init__(self, client: httpx.AsyncClient, cache: AnswerCache, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient | Callable[[], Awaitable[httpx.AsyncClient]],
+        cache: AnswerCache,
+        now: Callable[[], datetime],
+    ) -> None:
+        """`client` may be what opens one, so that answers out of the cache do not wait for certificates to be read."""
         self.now = now
         self._client = client
         self._cache = cache
@@ -75,7 +81,8 @@ class Session:
         if trouble is not None and trouble.failures >= FAILURES_IN_A_ROW and self.now() < trouble.until:
             raise Unavailable(trouble.last.problem.code, trouble.last.problem.message, hint=trouble.last.problem.hint)
         try:
-            page = await fetch(self._client, request)
+            client = self._client if isinstance(self._client, httpx.AsyncClient) else await self._client()
+            page = await fetch(client, request)
         except Unavailable as error:
             failures = trouble.failures + 1 if trouble else 1
             self._trouble[host] = _Trouble(failures, error, self.now() + LEFT_ALONE_FOR)
