@@ -171,6 +171,9 @@ class _Reader:
             following = line.strip(_SPACE)
             end = line_start + len(line.rstrip(_SPACE))
             more = following.endswith("\\")
+            self._count += 1
+            if self._count > MAXIMUM_NODES:
+                self._refuse(f"more than {MAXIMUM_NODES} values and lines of values", start)
             parts.append(following[:-1] if more else following)
         return "".join(parts), start, end
 

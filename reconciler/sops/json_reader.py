@@ -64,6 +64,9 @@ class _Reader:
 
     def _peek(self) -> str:
         """The next character that is no white space; empty at the end."""
+        character = self._text[self._offset : self._offset + 1]
+        if character not in " \t\r\n":  # The usual case, without the price of a search.
+            return character
         match = _SPACE.match(self._text, self._offset)
         self._offset = self._offset if match is None else match.end()
         return self._text[self._offset : self._offset + 1]
@@ -175,8 +178,8 @@ class _Reader:
     def _number(self, number: re.Match[str], start: int) -> Scalar:
         literal = number[0]
         short = not number[2] and len(literal) <= _MAXIMUM_INTEGER_CHARACTERS
-        if short and INT64_MINIMUM <= int(literal) <= INT64_MAXIMUM:
-            return self._scalar(ValueType.INT, str(int(literal)).encode(), start)
+        if short and INT64_MINIMUM <= (integer := int(literal)) <= INT64_MAXIMUM:
+            return self._scalar(ValueType.INT, str(integer).encode(), start)
         value = float(literal)
         if not math.isfinite(value):
             self._refuse("a number is beyond a 64 bit float", start)

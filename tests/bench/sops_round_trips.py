@@ -68,8 +68,10 @@ class Source:
     """Random plain texts of one format, each with the path of a value to change."""
 
     def __init__(self, seed: int, *, simple: bool = False) -> None:
-        """`simple` leaves out what the two lesser readers do not know: `sops-age` takes one YAML document without times and
-        trims the keys of dotenv, the tool of 2018 has neither null nor floats in Go's spelling.
+        """`simple` leaves out what the two lesser readers do not know.
+
+        `sops-age` takes one YAML document without times and trims the keys of dotenv; the tool of 2018 has neither null
+        nor floats in Go's spelling.
         """
         self._random = random.Random(seed)
         self._simple = simple

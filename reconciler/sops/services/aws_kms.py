@@ -91,8 +91,11 @@ class AwsKms:
             KeyServiceDenied: no credentials, or they do not suffice.
             KeyServiceNotAllowed: the ARN is not on the list, or none.
         """
-        blob = wrapped_bytes(key.wrapped)
-        return self._asked(key, lambda kms, common: _bytes(kms.decrypt(CiphertextBlob=blob, **common), "Plaintext"))
+
+        def question(kms: _Kms, common: Mapping[str, object]) -> bytes:
+            return _bytes(kms.decrypt(CiphertextBlob=wrapped_bytes(key.wrapped), **common), "Plaintext")
+
+        return self._asked(key, question)
 
     def wrap(self, key: MasterKey, secret: bytes) -> str:
         """`secret` encrypted by the key, in base64.
