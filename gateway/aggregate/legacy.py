@@ -102,7 +102,8 @@ class LegacySide:
         if message.kind is MessageKind.RESPONSE:
             asked = asker(message, visit.view.servers)
             if asked is None:
-                raise RefusedRequest(Refusal(code=INVALID_REQUEST, message="nothing of that id was asked"))
+                text = "nothing of that id was asked"
+                raise RefusedRequest(Refusal(code=INVALID_REQUEST, message=text, http_status=400))
             await self.inner(visit, session, asked[0])
             await tell(asked[0], message=asked[1])
         elif message.method == CANCELLED:

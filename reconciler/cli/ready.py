@@ -26,6 +26,11 @@ class Ready:
     def url(self, server: str) -> str:
         return f"{self.gateway_url}/servers/{server}/mcp"
 
+    @property
+    def common_url(self) -> str:
+        """Where all servers are one."""
+        return f"{self.gateway_url}/mcp"
+
 
 WHAT_NOW = "\nChange catwalk.yaml and commit: the fleet follows. Ctrl-C stops everything."
 Announce = Callable[[Ready], None]
@@ -51,7 +56,7 @@ class ReadyWatch:
 
 
 def announce_json(progress: JSONProgress) -> Announce:
-    """One line: `{"event":"ready","gateway":…,"servers":{"time":{"url":…,"state":"ready"}}}`."""
+    """One line: `{"event":"ready","gateway":…,"mcp":…,"servers":{"time":{"url":…,"state":"ready"}}}`."""
 
     def announce(ready: Ready) -> None:
         servers = {
@@ -64,7 +69,13 @@ def announce_json(progress: JSONProgress) -> Announce:
             for status in ready.statuses
         }
         progress.emit(
-            {"event": "ready", "gateway": ready.gateway_url, "seconds": round(ready.seconds, 1), "servers": servers}
+            {
+                "event": "ready",
+                "gateway": ready.gateway_url,
+                "mcp": ready.common_url,
+                "seconds": round(ready.seconds, 1),
+                "servers": servers,
+            }
         )
 
     return announce
@@ -78,6 +89,7 @@ def announce_text(console: Console) -> Announce:
         console.print(Text(f"Up after {ready.seconds:.1f} s", style="bold green"))
         for status in ready.statuses:
             console.print(_server_line(status, ready), soft_wrap=True)
+        console.print(Text.assemble(("  all of them     ", "bold"), ready.common_url), soft_wrap=True)
         console.print(Text.assemble(("  dashboard       ", "bold"), f"{ready.gateway_url}/"), soft_wrap=True)
         console.print(Text("\nFor your MCP client:", style="bold"))
         urls = {status.server: ready.url(status.server) for status in ready.statuses}

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from gateway.routing import RouteTable
-from reconciler.cli.fleet_process import caller_note
+from reconciler.cli.fleet_process import caller_note, what_runs
 from reconciler.cli.known_secrets import KnownSecrets
 from reconciler.cli.machine_environment import machine_environment
 from reconciler.cli.named_fleet import NamedFleet
@@ -314,3 +314,12 @@ def test_callers_of_a_server_that_does_not_answer_are_told_why(state: ServerStat
 def test_of_a_server_that_is_well_the_control_plane_has_nothing_to_say(state: ServerState) -> None:
     assert not caller_note(ServerStatus(server="time", state=state))
     assert not caller_note(None)
+
+
+def test_what_sleeps_is_another_thing_after_a_change() -> None:
+    asleep = ServerStatus(server="time", state=ServerState.IDLE, machine_id="m1", revision="a", package="pypi:x@1")
+    awake, changed = replace(asleep, state=ServerState.READY), replace(asleep, revision="b")
+    runs = [what_runs(status) for status in (asleep, awake, changed)]
+    assert [each.is_asleep for each in runs if each is not None] == [True, False, True]
+    assert len({each.identity for each in runs if each is not None}) == 2
+    assert what_runs(None) is None

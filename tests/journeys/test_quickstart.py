@@ -52,6 +52,19 @@ async def test_the_python_client_asks_for_the_time(quickstart: tuple[Catwalk, Ev
     assert json.loads(block.text)["timezone"] == "Europe/Berlin"
 
 
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+async def test_one_address_has_the_tools_of_all_servers(quickstart: tuple[Catwalk, Event], mode: str) -> None:
+    _, ready = quickstart
+    assert ready["mcp"] == f"{ready['gateway']}/mcp"
+    async with Client(ready["mcp"], mode=mode) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        result = await client.call_tool("time__get_current_time", {"timezone": "Europe/Berlin"})
+    assert list(dict.fromkeys(name.partition("__")[0] for name in names)) == ["everything", "memory", "time"]
+    block = result.content[0]
+    assert isinstance(block, TextContent)
+    assert json.loads(block.text)["timezone"] == "Europe/Berlin"
+
+
 async def test_the_declared_secret_reaches_its_server(quickstart: tuple[Catwalk, Event]) -> None:
     _, ready = quickstart
     async with Client(url(ready, "everything"), mode="legacy") as client:
