@@ -63,24 +63,6 @@ def _files(keys) -> dict[str, bytes]:
     return {name: each.sealed(LATER) for name, each in {**edited, **rotated}.items()}
 
 
-@pytest.mark.skipif(shutil.which("sops") is None, reason="no sops program on PATH")
-def test_the_sops_program_opens_what_is_written(keys, tmp_path: Path) -> None:
-    sops = str(shutil.which("sops"))
-    version = subprocess.run([sops, "--version"], capture_output=True, text=True, check=False, timeout=20).stdout
-    if "sops 3." not in version:
-        pytest.skip("the sops on PATH is not version 3")
-    for name, content in _files(keys).items():
-        (tmp_path / name).write_bytes(content)
-        printed = subprocess.run(
-            [sops, "--decrypt", "--output-type", "json", str(tmp_path / name)],
-            capture_output=True,
-            check=True,
-            timeout=20,
-            env={**os.environ, "SOPS_AGE_KEY": keys.secret},
-        ).stdout
-        assert json.loads(printed)["secrets"] == EXPECTED
-
-
 _READER = """\
 import {decryptSops} from 'sops-age';
 import {readFileSync} from 'node:fs';
