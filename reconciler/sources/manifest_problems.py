@@ -11,7 +11,8 @@ from typing import Any, Final
 from pydantic_core import ErrorDetails
 
 from reconciler.core.problems import Problem
-from reconciler.sources.yaml_nodes import Document, Path, Value
+from reconciler.sources.yaml_nodes import MOST_TOLD, Document, Path, Value
+from reconciler.sources.yaml_problems import LONGEST_SHOWN, shown
 from schemas.v1.keys import allowed_keys
 from schemas.v1.manifest import API_VERSION
 
@@ -41,12 +42,23 @@ def key_path(path: Path) -> str:
     """A path as people write it: `servers.time.args[0]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        text += f"[{part}]" if isinstance(part, int) else f".{shown(part)}"
     return text.removeprefix(".")
 
 
 def shape_problems(document: Document, errors: Sequence[ErrorDetails]) -> Iterator[Problem]:
-    """The problems of one file, in the order of the models."""
+    """The problems of one file, in the order of the models; the first of them where there are very many."""
+    yield from _shape_problems(document, errors[:MOST_TOLD])
+    if len(errors) > MOST_TOLD:
+        yield Problem(
+            code="more-problems",
+            message=f"{len(errors) - MOST_TOLD} more problems of this file are not shown",
+            hint="correct those that are, and look again",
+            location=document.place(errors[MOST_TOLD]["loc"]),
+        )
+
+
+def _shape_problems(document: Document, errors: Sequence[ErrorDetails]) -> Iterator[Problem]:
     for error in errors:
         path: Path = error["loc"]
         if error["type"] == "too_short" and any(other["loc"][:-1] == path for other in errors):
@@ -72,14 +84,15 @@ def _is_misspelt(path: Path, errors: Sequence[ErrorDetails]) -> bool:
 
 
 def _near_key(path: Path) -> str:
-    near = get_close_matches(str(path[-1]).lower(), allowed_keys(path[:-1]), n=1)
+    key = str(path[-1]).lower()
+    near = get_close_matches(key, allowed_keys(path[:-1]), n=1) if len(key) <= LONGEST_SHOWN else ()
     return near[0] if near else ""
 
 
 def _bad_key(document: Document, path: Path, error: ErrorDetails) -> Problem:
     text, hint = _custom_text(error)
     # A misplaced secret may stand where a name belongs, so names below `secrets` are not repeated.
-    subject = f"a name in `{key_path(path[:-1])}`" if "secrets" in path else f"the name `{path[-1]}`"
+    subject = f"a name in `{key_path(path[:-1])}`" if "secrets" in path else f"the name `{shown(str(path[-1]))}`"
     return Problem(
         code=error["type"],
         message=f"{subject} {text}",
@@ -96,7 +109,11 @@ def _unknown_key(document: Document, path: Path) -> Problem:
     hint = f"did you mean `{near}`?" if near else f"known here: {', '.join(f'`{name}`' for name in allowed)}"
     where = f" in `{key_path(path[:-1])}`" if path[:-1] else ""
     return Problem(
-        code="unknown-key", message=f"the key `{key}` is unknown{where}", hint=hint, location=place, server=server
+        code="unknown-key",
+        message=f"the key `{shown(key)}` is unknown{where}",
+        hint=hint,
+        location=place,
+        server=server,
     )
 
 
@@ -187,4 +204,4 @@ def _is_secret(path: Path) -> bool:
 
 
 def _server(path: Path) -> str:
-    return str(path[1]) if len(path) > 1 and path[0] == "servers" else ""
+    return shown(str(path[1])) if len(path) > 1 and path[0] == "servers" else ""

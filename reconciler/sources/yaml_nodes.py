@@ -8,7 +8,7 @@ constructed from a tag.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -16,13 +16,17 @@ from reconciler.core.problems import Location, Problem
 from reconciler.errors import InvalidManifests
 from reconciler.sources.layout import LARGEST_FILE_BYTES
 from reconciler.sources.yaml_events import Kind, Unreadable, YamlEvent, yaml_events
+from reconciler.sources.yaml_problems import shown
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 Path = tuple[str | int, ...]
 
 DEEPEST: Final = 20
 """Levels. A manifest needs six, SOPS metadata four."""
-MOST_NODES: Final = 100_000
+MOST_NODES: Final = 30_000
+"""Values of one file, aliases counted as what they stand for. A server needs about twenty."""
+MOST_TOLD: Final = 100
+"""Problems of one kind in one file that are told; what is wrong with more than these is not read by anybody."""
 MOST_ALIASES: Final = 100
 
 _NULL: Final = re.compile(r"^(?:null|Null|NULL|~|)$")
@@ -132,10 +136,15 @@ class _Composer:
             key = _key(event)
             value = self.node(next(self.events), depth=depth + 1)
             if key.name in seen:
-                self.problems.append(_duplicate(key, seen[key.name]))
+                self.note(_duplicate(key, seen[key.name]))
                 continue
             seen[key.name] = key.location
             yield key, value
+
+    def note(self, problem: Problem) -> None:
+        if len(self.problems) >= MOST_TOLD:
+            raise Unreadable(replace(problem, code="more-problems", message="there are more keys that stand twice"))
+        self.problems.append(problem)
 
     def alias(self, event: YamlEvent) -> Node:
         self.aliases += 1
@@ -177,7 +186,7 @@ def _refusal(code: str, message: str, event: YamlEvent, hint: str) -> Unreadable
 def _duplicate(key: Key, first: Location) -> Problem:
     return Problem(
         code="duplicate-key",
-        message=f"the key `{key.name}` stands here again; it was first used in line {first.line}",
+        message=f"the key `{shown(key.name)}` stands here again; it was first used in line {first.line}",
         hint="remove or rename one of the two",
         location=key.location,
     )

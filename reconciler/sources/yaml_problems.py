@@ -1,4 +1,4 @@
-"""What ruamel.yaml says about text that is no YAML, in plain words and with the place.
+"""What libyaml says about text that is no YAML, in plain words and with the place.
 
 The parser's own messages speak of tokens and simple keys. The table below says what a person did and what to write
 instead. No message repeats text of the file: the line may hold a secret.
@@ -7,12 +7,20 @@ instead. No message repeats text of the file: the line may hold a secret.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.reader import ReaderError
+from yaml.error import MarkedYAMLError, YAMLError
 
 from reconciler.core.problems import Location, Problem
 
 SYNTAX_CODE: Final = "yaml-syntax"
+
+
+LONGEST_SHOWN: Final = 80
+
+
+def shown(text: str) -> str:
+    """A key or name of a file as a message may repeat it: short, and with every character visible."""
+    cut = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return cut if cut.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +36,7 @@ class _Translation:
 
 _TRANSLATIONS: Final = (
     _Translation(
-        parts=("cannot start any token", "\\t"),
+        parts=("tab character",),
         message="a tab stands where YAML needs spaces",
         hint="indent with spaces",
     ),
@@ -42,6 +50,11 @@ _TRANSLATIONS: Final = (
         parts=("cannot start any token",),
         message="a value cannot start with this character",
         hint="put the value in quotes",
+    ),
+    _Translation(
+        parts=("flow node",),
+        message="a list or mapping in brackets is not written properly here, or not closed",
+        hint="separate items by one `,`, and end with `]` or `}`; quote what holds commas, brackets or braces",
     ),
     _Translation(
         parts=("flow sequence",),
@@ -67,7 +80,12 @@ _TRANSLATIONS: Final = (
         at_context=True,
     ),
     _Translation(
-        parts=("expected <block end>",),
+        parts=("expected key",),
+        message="the indentation fits none of the lines above",
+        hint="give all keys of one mapping, and all `-` of one list, the same number of spaces in front",
+    ),
+    _Translation(
+        parts=("'-' indicator",),
         message="the indentation fits none of the lines above",
         hint="give all keys of one mapping, and all `-` of one list, the same number of spaces in front",
     ),
@@ -113,10 +131,8 @@ _UNKNOWN: Final = _Translation(
 
 
 def syntax_problem(file: str, error: YAMLError, text: str) -> Problem:
-    """The problem of a text that ruamel.yaml refused."""
+    """The problem of a text that the parser refused."""
     raw: Any = error  # The library's errors carry no types.
-    if isinstance(error, ReaderError):
-        return _character_problem(file, text, int(raw.position))
     if not isinstance(error, MarkedYAMLError):
         return Problem(code=SYNTAX_CODE, message=_UNKNOWN.message, hint=_UNKNOWN.hint, location=Location(file=file))
     said = f"{raw.context or ''} {raw.problem or ''}"
@@ -143,12 +159,13 @@ def _starts_with_tab(text: str, line: int) -> bool:
     return "\t" in content[: len(content) - len(content.lstrip())]
 
 
-def _character_problem(file: str, text: str, position: int) -> Problem:
+def character_problem(file: str, text: str, position: int) -> Problem:
+    """That a character which nobody sees stands at a position of the text."""
     before = text[:position]
     location = Location(file=file, line=before.count("\n") + 1, column=position - before.rfind("\n"))
     return Problem(
         code="bad-character",
-        message="a control character stands here, which YAML forbids",
-        hint="remove it, or write it as an escape such as `\\x1b` in double quotes",
+        message=f"a character that nobody sees stands here: U+{ord(text[position]):04X}",
+        hint="remove it, or write it as an escape such as `\\x1b` or `\\u2028` in double quotes",
         location=location,
     )

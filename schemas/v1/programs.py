@@ -7,11 +7,11 @@ revision of the repository that the manifest itself stands in.
 import re
 from typing import Annotated, Final, Literal, LiteralString
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.v1.part import NotNull, Part, without_default, without_null
-from schemas.v1.terms import Text, Variable
+from schemas.v1.terms import Term, Text, Variable, published
 
 GIT_URL_PATTERN: Final = (
     r"^(?:https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/[^\s?#@]+"
@@ -98,14 +98,36 @@ def _check_mode(value: str) -> str:
     return value
 
 
-GitUrl = Annotated[str, AfterValidator(_check_git_url), WithJsonSchema({"type": "string", "pattern": GIT_URL_PATTERN})]
-Commit = Annotated[str, AfterValidator(_check_commit), WithJsonSchema({"type": "string", "pattern": COMMIT_PATTERN})]
-Folder = Annotated[str, AfterValidator(_check_folder), WithJsonSchema({"type": "string", "pattern": FOLDER_PATTERN})]
-Image = Annotated[str, AfterValidator(_check_image), WithJsonSchema({"type": "string", "pattern": IMAGE_PATTERN})]
-FilePath = Annotated[
-    str, AfterValidator(_check_file_path), WithJsonSchema({"type": "string", "pattern": FILE_PATH_PATTERN})
+GitUrl = Annotated[
+    Term,
+    AfterValidator(_check_git_url),
+    published(GIT_URL_PATTERN),
 ]
-Mode = Annotated[str, AfterValidator(_check_mode), WithJsonSchema({"type": "string", "pattern": MODE_PATTERN})]
+Commit = Annotated[
+    Term,
+    AfterValidator(_check_commit),
+    published(COMMIT_PATTERN),
+]
+Folder = Annotated[
+    Term,
+    AfterValidator(_check_folder),
+    published(FOLDER_PATTERN),
+]
+Image = Annotated[
+    Term,
+    AfterValidator(_check_image),
+    published(IMAGE_PATTERN),
+]
+FilePath = Annotated[
+    Term,
+    AfterValidator(_check_file_path),
+    published(FILE_PATH_PATTERN),
+]
+Mode = Annotated[
+    Term,
+    AfterValidator(_check_mode),
+    published(MODE_PATTERN),
+]
 
 
 class Git(Part):

@@ -6,10 +6,11 @@ The words are those of the official registry's `server.json` where both have one
 import re
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from schemas.v1.part import Part
+from schemas.v1.terms import Term, published
 
 DEFAULT_PATH: Final = "/mcp"
 URL_PATH_PATTERN: Final = r"^/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*$"
@@ -26,7 +27,11 @@ def _check_path(value: str) -> str:
     return value
 
 
-UrlPath = Annotated[str, AfterValidator(_check_path), WithJsonSchema({"type": "string", "pattern": URL_PATH_PATTERN})]
+UrlPath = Annotated[
+    Term,
+    AfterValidator(_check_path),
+    published(URL_PATH_PATTERN),
+]
 Sessions = Literal["auto", "shared", "isolated"]
 
 

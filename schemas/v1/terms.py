@@ -15,9 +15,12 @@ from pydantic_core import PydanticCustomError
 LONGEST_APP_NAME: Final = 62
 """Characters of `{fleet}-{server}`: a Fly app is also a DNS label, which holds fewer than 64 (RFC 1035)."""
 
+LONGEST_TERM: Final = 500
+"""Characters of any text with a rule. Some rules take their time with a text that nobody would write."""
+
 NAME_PATTERN: Final = r"^[a-z](?:[a-z0-9-]*[a-z0-9])?$"
 SHA256_PATTERN: Final = "^[0-9a-f]{64}$"
-DURATION_PATTERN: Final = r"^[1-9][0-9]*(?:s|m|h)$"
+DURATION_PATTERN: Final = r"^[1-9][0-9]{0,6}(?:s|m|h)$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 REGION_PATTERN: Final = r"^[a-z]{3}$"
 ORGANIZATION_PATTERN: Final = r"^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$"
@@ -74,6 +77,12 @@ def _split_version(rest: str) -> tuple[str, str]:
 
 def _refuse(code: LiteralString, message: str, hint: str = "") -> PydanticCustomError:
     return PydanticCustomError(code, "{text}", {"text": message, "hint": hint})
+
+
+def _check_length(value: str) -> str:
+    if len(value) > LONGEST_TERM:
+        raise _refuse("too-long", f"has {len(value)} characters; at most {LONGEST_TERM} are read")
+    return value
 
 
 def _check_name(value: str) -> str:
@@ -196,28 +205,56 @@ def _check_no_nul(value: str) -> str:
     return value
 
 
+def published(pattern: str) -> WithJsonSchema:
+    """How a text with a rule stands in the JSON Schema."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": LONGEST_TERM})
+
+
+Term = Annotated[str, AfterValidator(_check_length)]
 Name = Annotated[
-    str,
+    Term,
     AfterValidator(_check_name),
     WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, "maxLength": LONGEST_APP_NAME}),
 ]
-Sha256 = Annotated[str, AfterValidator(_check_sha256), WithJsonSchema({"type": "string", "pattern": SHA256_PATTERN})]
+Sha256 = Annotated[
+    Term,
+    AfterValidator(_check_sha256),
+    published(SHA256_PATTERN),
+]
 Duration = Annotated[
-    str, AfterValidator(_check_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})
+    Term,
+    AfterValidator(_check_duration),
+    published(DURATION_PATTERN),
 ]
-Package = Annotated[str, AfterValidator(_check_package), WithJsonSchema({"type": "string", "pattern": PACKAGE_PATTERN})]
+Package = Annotated[
+    Term,
+    AfterValidator(_check_package),
+    published(PACKAGE_PATTERN),
+]
 Variable = Annotated[
-    str, AfterValidator(_check_variable), WithJsonSchema({"type": "string", "pattern": VARIABLE_PATTERN})
+    Term,
+    AfterValidator(_check_variable),
+    published(VARIABLE_PATTERN),
 ]
-Region = Annotated[str, AfterValidator(_check_region), WithJsonSchema({"type": "string", "pattern": REGION_PATTERN})]
+Region = Annotated[
+    Term,
+    AfterValidator(_check_region),
+    published(REGION_PATTERN),
+]
 Organization = Annotated[
-    str, AfterValidator(_check_organization), WithJsonSchema({"type": "string", "pattern": ORGANIZATION_PATTERN})
+    Term,
+    AfterValidator(_check_organization),
+    published(ORGANIZATION_PATTERN),
 ]
 ResolveAsOf = Annotated[
-    str, AfterValidator(_check_resolve_as_of), WithJsonSchema({"type": "string", "pattern": RESOLVE_PATTERN})
+    Term,
+    AfterValidator(_check_resolve_as_of),
+    published(RESOLVE_PATTERN),
 ]
 Executable = Annotated[
-    str, AfterValidator(_check_executable), WithJsonSchema({"type": "string", "pattern": EXECUTABLE_PATTERN})
+    Term,
+    AfterValidator(_check_executable),
+    published(EXECUTABLE_PATTERN),
 ]
 Encrypted = Annotated[
     str, AfterValidator(_check_encrypted), WithJsonSchema({"type": "string", "pattern": ENCRYPTED_PATTERN})
