@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from reconciler.core.fleet_index import FleetIndex
 from reconciler.core.parts import Wait
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.removals import Leaving
 from reconciler.core.standing import standing_of
 from reconciler.core.types import DesiredServer, ServerSpec, Snapshot
@@ -62,7 +63,7 @@ class Dependencies:
 
     def _is_waited_for(self, server: DesiredServer) -> bool:
         """A suspended server and a remote one are in other hands."""
-        return not server.spec.suspended and not server.spec.is_remote
+        return not server.spec.suspended and not isinstance(server.spec.package, RemoteProgram)
 
     def dependents(self, leaving: Sequence[Leaving]) -> Mapping[str, Collection[str]]:
         """For each server that leaves, those that depended on it and still stand in its way.

@@ -39,6 +39,7 @@ from reconciler.core.actions import (
 from reconciler.core.dependencies import Dependencies
 from reconciler.core.fleet_index import FleetIndex, index_of
 from reconciler.core.parts import Circumstances, Part
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.removals import Agreement, Leaving, hold_removals, prune_request, remove
 from reconciler.core.server_plan import as_wanted, plan_server
 from reconciler.core.standing import standing_of
@@ -107,7 +108,7 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
     if spec.suspended:
         return Part(held=(Held(server=spec.name, summary="left alone", reason="the manifest suspends it"),))
     machines = index.ours.get(spec.app, ())
-    if spec.is_remote or as_wanted(server, machines):
+    if isinstance(spec.package, RemoteProgram) or as_wanted(server, machines):
         return Part()
     around = Circumstances(
         complete=snapshot.observation.complete,
@@ -124,7 +125,7 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
 
 def _leaving(snapshot: Snapshot, index: FleetIndex) -> Iterator[Leaving]:
     """Apps of ours whose server left the manifest, by name."""
-    kept = {server.spec.app for server in snapshot.desired if not server.spec.is_remote}
+    kept = {server.spec.app for server in snapshot.desired if not isinstance(server.spec.package, RemoteProgram)}
     kept |= {f"{snapshot.fleet}-{name}" for name in index.blocked}
     for app in sorted((index.ours.keys() | (snapshot.owned_apps & index.apps)) - kept):
         machines = index.ours.get(app, ())

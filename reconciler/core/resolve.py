@@ -35,7 +35,7 @@ def resolve(spec: ServerSpec, *, runner_image: str, secret_digests: Mapping[str,
         runner_image: the image whose entrypoint is the adapter.
         secret_digests: keyed digests by secret name; a change of one replaces the configuration of the machines.
     """
-    machines = () if spec.is_remote else tuple(_machines(spec, runner_image, secret_digests))
+    machines = () if isinstance(spec.package, RemoteProgram) else tuple(_machines(spec, runner_image, secret_digests))
     return DesiredServer(spec=spec, machines=machines)
 
 

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Final
 
 from reconciler.core.cost import guest_price
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.types import ServerSpec, ServerState
 
 PRICED_MONTH: Final = timedelta(days=30)
@@ -89,6 +90,8 @@ def usage(changes: Sequence[StateChange], *, since: datetime, now: datetime, pri
 
 def server_price(spec: ServerSpec) -> float | None:
     """Dollars per 30 days of the machines that are certainly awake when the server is: its minimum, or one."""
+    if isinstance(spec.package, RemoteProgram):
+        return 0.0
     price = guest_price(spec.guest)
     return None if price is None else price * max(1, spec.scale.minimum)
 

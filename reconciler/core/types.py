@@ -5,8 +5,7 @@ Ten types carry a fleet from a commit to a verdict: `Revision`, `ServerSpec`, `D
 None of them can hold a secret's plaintext, because plans, statuses and the store are made of them; secrets travel
 beside them as `SecretValue`.
 
-Times are aware and in UTC, durations are seconds and say so in their names, sizes are megabytes of 2**20 bytes as Fly
-counts.
+Times are aware and in UTC, durations are seconds and say so in their names, sizes are megabytes of 2**20 bytes.
 """
 
 from collections.abc import Mapping
@@ -146,11 +145,6 @@ class ServerSpec:
     locked: LockedProgram | None = None
     """What `catwalk.lock` says about it, fitting or not."""
     lock_duty: LockDuty = LockDuty.NONE
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether somebody else runs it, so that it has no machines."""
-        return isinstance(self.package, RemoteProgram)
 
     @property
     def secret_names(self) -> tuple[str, ...]:

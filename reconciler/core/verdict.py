@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from reconciler.core.actions import Outcome
 from reconciler.core.problems import Problem
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
     Cause,
@@ -125,7 +126,7 @@ def _judge(spec: ServerSpec, machine: ObservedMachine | None, evidence: Evidence
         return _Finding(ServerState.SUSPENDED, detail="the manifest suspends it")
     if evidence.blocked is not None:
         return _blocked(evidence.blocked, machine)
-    if spec.is_remote:
+    if isinstance(spec.package, RemoteProgram):
         return _remote(evidence.probe)
     found = _observed(spec, machine, evidence.probe, now)
     if found.state is ServerState.READY:

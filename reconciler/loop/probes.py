@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.types import IdleAction, MachineState, ObservedMachine, ProbeResult, ServerSpec
 from reconciler.core.verdict import needs_probe
 from reconciler.loop.concurrency import each
@@ -75,13 +76,15 @@ class Probes:
             del self._proofs[spec.app]
 
     def _due(self, spec: ServerSpec, machines: tuple[ObservedMachine, ...]) -> bool:
-        if spec.suspended or not (spec.is_remote or needs_probe(machines)):
+        if spec.suspended or not (isinstance(spec.package, RemoteProgram) or needs_probe(machines)):
             return False
         proof = self._proofs.get(spec.app)
         if proof is None or not proof.result.answered or proof.misses:
             return True
         again = timedelta(seconds=self._settings.probe_again_s)
-        return (spec.is_remote or _never_sleeps(spec)) and self._clock.now() - proof.at >= again
+        return (
+            isinstance(spec.package, RemoteProgram) or _never_sleeps(spec)
+        ) and self._clock.now() - proof.at >= again
 
     async def _probe(self, server: tuple[ServerSpec, tuple[ObservedMachine, ...]]) -> None:
         spec, machines = server
@@ -92,7 +95,9 @@ class Probes:
             log.error("probe-crashed", server=spec.name, fault=type(error).__name__, stack=stack_of(error))
             result = ProbeResult(answered=False, problem=problems_of(error)[0].message)
         proof = _Proof(life=_life(machines), result=result, at=self._clock.now(), witness=witness)
-        self._proofs[spec.app] = _patiently(self._proofs.get(spec.app), proof) if spec.is_remote else proof
+        self._proofs[spec.app] = (
+            _patiently(self._proofs.get(spec.app), proof) if isinstance(spec.package, RemoteProgram) else proof
+        )
 
 
 def _patiently(last: _Proof | None, proof: _Proof) -> _Proof:

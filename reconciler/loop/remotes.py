@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import ServerSpec
 from reconciler.loop.desired import ResolvedServer
@@ -49,5 +50,5 @@ def remote_servers(servers: Iterable[ResolvedServer]) -> tuple[RemoteServer, ...
             is_known=server.problem is None and not server.spec.suspended,
         )
         for server in servers
-        if server.spec.is_remote
+        if isinstance(server.spec.package, RemoteProgram)
     )

@@ -13,6 +13,7 @@ from reconciler.core.actions import Outcome
 from reconciler.core.holds import Hold
 from reconciler.core.problems import Problem
 from reconciler.core.redact import Redactor
+from reconciler.core.remotes import RemoteProgram
 from reconciler.core.rollback import PROVED, is_tried, of_desired
 from reconciler.core.setbacks import Setback
 from reconciler.core.standing import standing_of
@@ -75,7 +76,9 @@ def judge_all(scene: Scene, probes: Probes, *, now: datetime) -> tuple[ServerSta
 
 def _judge(server: ResolvedServer, evidence: Evidence, scene: Scene, *, now: datetime) -> ServerStatus:
     previous = scene.previous.get(server.spec.name)
-    unseen = not evidence.machines and not scene.observation.complete and not server.spec.is_remote
+    unseen = (
+        not evidence.machines and not scene.observation.complete and not isinstance(server.spec.package, RemoteProgram)
+    )
     if previous is not None and unseen:
         return previous
     status = _held(verdict(server.spec, evidence, now=now), server.hold)

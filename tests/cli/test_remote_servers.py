@@ -1,6 +1,7 @@
 """Remote servers from the manifest's words and their secrets to routes, credentials and probes in both eras."""
 
 import json
+import socket
 
 import pytest
 
@@ -95,7 +96,9 @@ async def test_all_pages_of_a_list_are_read_and_no_endless_one():
     assert (endless.answered, endless.problem) == (False, "its list of tools does not end after 50 pages")
 
 
-async def test_what_is_wrong_is_told_without_addresses_and_secrets(unused_port):
+async def test_what_is_wrong_is_told_without_addresses_and_secrets():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        unused_port = listener.getsockname()[1]
     remotes = RemoteServers(LOCAL)
     prober = WholeFleetProber(NoMachines(), remotes, lambda text: text.replace(CANARY, "***"))
     async with serve(Server(token="another")) as port:
@@ -172,4 +175,4 @@ def test_routes_follow_and_credentials_stay_while_nothing_changes():
 
 class NoMachines:
     async def probe(self, app: str, *, machine_id: str = "") -> ProbeResult:
-        raise AssertionError(f"{app} has no machine")
+        raise AssertionError(f"{app} has no machine {machine_id}")

@@ -7,6 +7,7 @@ import pytest
 from reconciler.core.actions import Destroy, DestroyApp
 from reconciler.core.plan import plan
 from reconciler.core.remotes import RemoteProgram
+from reconciler.core.savings import server_price
 from reconciler.core.types import Cause, Observation, ObservedApp, ProbeResult, ServerState, Snapshot
 from reconciler.core.verdict import Evidence, verdict
 from tests.core.conftest import NOW, REVISION, World
@@ -65,3 +66,7 @@ def test_its_verdict_is_what_its_answers_are(probe, state, cause):
 def test_one_that_is_suspended_is_left_alone():
     status = verdict(replace(REMOTE, suspended=True), Evidence(), now=NOW)
     assert status.state is ServerState.SUSPENDED
+
+
+def test_it_costs_nothing():
+    assert server_price(REMOTE) == 0.0

@@ -25,7 +25,7 @@ def test_a_remote_server_becomes_a_program_without_any_secret():
 """
         )
     ).specs
-    assert spec.is_remote
+    assert isinstance(spec.package, RemoteProgram)
     assert spec.package == RemoteProgram(
         url="https://mcp.linear.app/mcp?tenant=acme",
         headers=(("Authorization", "Bearer ${TOKEN}"), ("X-Team", "platform")),
