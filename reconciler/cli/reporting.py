@@ -18,6 +18,8 @@ from reconciler.loop.leadership import Leadership
 from reconciler.loop.ports import Logs, Reporter
 from reconciler.loop.store.store import Store
 from reconciler.report.courier import MESSAGES, Channel, Courier
+from reconciler.report.explanations import Explanations
+from reconciler.report.notifier import Notifier, Together
 from reconciler.report.outbox import Outbox
 from reconciler.report.proposals import COMMENT, CommentChannel, ProposalReports
 from reconciler.report.reporter import GitHubReporter, NullReporter, ReportSettings
@@ -114,13 +116,15 @@ class Outside:
                 access.door, access.repository, access.author, access.pace, fleet=backstage.fleet_name
             )
         courier = Courier(channels, backstage.store.shelf(MESSAGES), SystemClock(), turn=backstage.lead)
+        explanations = Explanations(backstage.logs)
+        notifier = Notifier(courier, explanations, public_url=self.settings.public_url)
         if access is None:
-            return Reporting()
+            return Reporting(reporter=notifier, courier=courier) if channels else Reporting()
         letters = ShelfOutboxStore(backstage.store.shelf(LETTERS))
         outbox = Outbox(access.statuses, letters, SystemClock(), turn=backstage.lead)
         manner = self._manner(access, backstage.logs)
         return Reporting(
-            reporter=GitHubReporter(outbox, settings=manner),
+            reporter=Together(GitHubReporter(outbox, settings=manner, explanations=explanations), notifier),
             outbox=outbox,
             courier=courier,
             access=access,

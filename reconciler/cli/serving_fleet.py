@@ -21,6 +21,7 @@ from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.github_access import GitHubAccess, git_lender, open_github
 from reconciler.cli.keys import session_key
 from reconciler.cli.machines_doors import Address, fly_address
+from reconciler.cli.notifying import open_channels
 from reconciler.cli.place import Endpoint, Place, make_state
 from reconciler.cli.progress_log import LogProgress, announce_log
 from reconciler.cli.ready import ReadyWatch
@@ -81,6 +82,7 @@ async def run_service(service: Service) -> None:
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(traces(os.environ))
             github = await opened.enter_async_context(open_github(settings))
+            channels = await opened.enter_async_context(open_channels(settings))
             sources = _sources(service, github)
             gateway_url = settings.public_url.rstrip("/") or local_url
             access = _access(service, gateway_url)
@@ -94,7 +96,7 @@ async def run_service(service: Service) -> None:
                 remotes=stage.remotes,
                 holder="catwalk serve",
                 on_call=stage.metrics.on_call,
-                report=_outside(service, github).report,
+                report=replace(_outside(service, github), channels=channels).report,
                 checks_signatures=True,
                 host_verifier=github.verifier if github is not None else None,
             )
@@ -140,9 +142,7 @@ def _rules(service: Service) -> OutsideRules:
     return OutsideRules(networks=service.settings.outbound_networks)
 
 
-def _stage(
-    address: Address, rules: OutsideRules, gateway_url: str, started: float, access: FollowedAccess
-) -> Stage:
+def _stage(address: Address, rules: OutsideRules, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
     return set_stage(gateway_url, address.data_path, rules, access, ClosedNotice(access), LogProgress(), watch)
 

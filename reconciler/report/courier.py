@@ -81,6 +81,14 @@ class Courier:
         if fresh:
             self._changed.set()
 
+    async def subjects(self, channel: str) -> Sequence[str]:
+        """What a channel was told of, or is to be.
+
+        Raises:
+            CatwalkError: the store cannot be read.
+        """
+        return [message.subject for message in (await self._loaded()).values() if message.channel == channel]
+
     async def step(self) -> float:
         """Does the next thing that is due; gives the seconds until the next may be (infinite: none is)."""
         if not self._turn.may_act():

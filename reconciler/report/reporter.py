@@ -16,6 +16,7 @@ from reconciler.core.actions import Pass
 from reconciler.core.types import Revision, Trigger
 from reconciler.errors import CatwalkError
 from reconciler.loop.ports import Logs
+from reconciler.report.explanations import Explanations
 from reconciler.report.letters import key_of
 from reconciler.report.outbox import Outbox
 from reconciler.report.statuses import (
@@ -68,11 +69,19 @@ class ReportSettings:
 class GitHubReporter:
     """Writes what a pass found as commit statuses or check runs."""
 
-    __slots__ = ("_outbox", "_settings")
+    __slots__ = ("_explanations", "_outbox", "_settings")
 
-    def __init__(self, outbox: Outbox, *, public_url: str = "", settings: ReportSettings | None = None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        public_url: str = "",
+        settings: ReportSettings | None = None,
+        explanations: Explanations | None = None,
+    ) -> None:
         self._outbox = outbox
         self._settings = settings or ReportSettings(public_url=public_url)
+        self._explanations = explanations or Explanations(self._settings.logs)
 
     async def begin(self, begun: Pass) -> None:
         """Says of a commit on which nothing stands yet that it is being applied.
@@ -110,7 +119,10 @@ class GitHubReporter:
         standing = [letter.wanted for letter in await self._outbox.letters()]
         applied = finished.applied_revision
         reported = {status.context for status in standing if applied and status.sha == applied.commit}
-        fresh = commit_statuses(finished, public_url=self._settings.public_url, reported=reported)
+        explained = await self._explanations.of(finished)
+        fresh = commit_statuses(
+            finished, public_url=self._settings.public_url, reported=reported, explanations=explained
+        )
         return [*_left_behind(standing, finished), *fresh]
 
     async def _with_details(self, wanted: list[CommitStatus], finished: Pass, *, asked: bool) -> list[CommitStatus]:

@@ -7,7 +7,7 @@ begin with the cause, because GitHub shows their beginning, and stay the same as
 change is a post.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -64,15 +64,21 @@ class _Verdict:
 
 
 def commit_statuses(
-    finished: Pass, *, public_url: str = "", reported: Collection[str] = ()
+    finished: Pass,
+    *,
+    public_url: str = "",
+    reported: Collection[str] = (),
+    explanations: Mapping[str, str] | None = None,
 ) -> tuple[CommitStatus, ...]:
     """Every status that should stand after this pass.
 
     `public_url` is the address of the dashboard; empty links nowhere. `reported` names the contexts that stand on the
     applied commit already: a server among them that is well again, or gone, is told so, else its failure would stay.
+    `explanations` says by server why it is unwell, where its log tells more than the verdict.
     Uncommitted files have no commit to write on and give nothing.
     """
-    return tuple(_sync(finished, public_url)) + tuple(_health(finished, public_url, reported))
+    health = _Health(finished, public_url, explanations or {})
+    return tuple(_sync(finished, public_url)) + tuple(health.statuses(reported))
 
 
 def beginning_statuses(begun: Pass, *, public_url: str = "") -> tuple[CommitStatus, ...]:
@@ -162,40 +168,50 @@ def _told(problems: Sequence[Problem]) -> str:
     return with_tail(str(first), f" (+{others} more)" if others else "")
 
 
-def _health(finished: Pass, public_url: str, reported: Collection[str]) -> Iterator[CommitStatus]:
-    revision = finished.applied_revision
-    if revision is None or not is_commit(revision) or (not finished.statuses and finished.plan is None):
-        return
-    statuses = sorted(finished.statuses, key=lambda status: status.server)
-    yield _status(revision, HEALTH, _health_verdict(statuses), public_url)
-    unwell = [status for status in statuses if is_unwell(status)][:MOST_SERVER_CONTEXTS]
-    for status in unwell:
-        verdict = _Verdict(StatusState.FAILURE, _trouble(status))
-        yield _status(revision, SERVER_PREFIX + status.server, verdict, public_url, server=status.server)
-    yield from _recovered(revision, statuses, public_url, reported)
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """What is said of the servers of the revision in force."""
 
+    finished: Pass
+    public_url: str
+    explanations: Mapping[str, str]
 
-def _health_verdict(statuses: Sequence[ServerStatus]) -> _Verdict:
-    well = sum(status.state in WELL for status in statuses)
-    score = f"{well}/{len(statuses)} healthy"
-    unwell = [status for status in statuses if is_unwell(status)]
-    if unwell:
-        return _Verdict(StatusState.FAILURE, with_tail(_trouble(unwell[0], named=True), f" ({score})"))
-    settling = [status for status in statuses if status.state in SETTLING]
-    if settling:
-        return _Verdict(StatusState.PENDING, f"{settling[0].state}: {settling[0].server} ({score})")
-    return _Verdict(StatusState.SUCCESS, score if statuses else "no servers are declared")
+    def statuses(self, reported: Collection[str]) -> Iterator[CommitStatus]:
+        finished, public_url = self.finished, self.public_url
+        revision = finished.applied_revision
+        if revision is None or not is_commit(revision) or (not finished.statuses and finished.plan is None):
+            return
+        statuses = sorted(finished.statuses, key=lambda status: status.server)
+        yield _status(revision, HEALTH, self._verdict(statuses), public_url)
+        unwell = [status for status in statuses if is_unwell(status)][:MOST_SERVER_CONTEXTS]
+        for status in unwell:
+            verdict = _Verdict(StatusState.FAILURE, self._trouble(status))
+            yield _status(revision, SERVER_PREFIX + status.server, verdict, public_url, server=status.server)
+        yield from _recovered(revision, statuses, public_url, reported)
+
+    def _verdict(self, statuses: Sequence[ServerStatus]) -> _Verdict:
+        well = sum(status.state in WELL for status in statuses)
+        score = f"{well}/{len(statuses)} healthy"
+        unwell = [status for status in statuses if is_unwell(status)]
+        if unwell:
+            return _Verdict(StatusState.FAILURE, with_tail(self._trouble(unwell[0], named=True), f" ({score})"))
+        settling = [status for status in statuses if status.state in SETTLING]
+        if settling:
+            return _Verdict(StatusState.PENDING, f"{settling[0].state}: {settling[0].server} ({score})")
+        return _Verdict(StatusState.SUCCESS, score if statuses else "no servers are declared")
+
+    def _trouble(self, status: ServerStatus, *, named: bool = False) -> str:
+        """`cause: detail`, in the words of the log where it tells more than the verdict."""
+        cause, detail = str(status.cause or status.state), status.detail
+        if status.server in self.explanations:
+            cause, _, detail = self.explanations[status.server].partition(": ")
+        subject = f"{cause} in {status.server}" if named else cause
+        return f"{subject}: {detail}" if detail else subject
 
 
 def is_unwell(status: ServerStatus) -> bool:
     """Whether a server is neither well nor on its way there."""
     return status.state not in WELL and status.state not in SETTLING
-
-
-def _trouble(status: ServerStatus, *, named: bool = False) -> str:
-    cause = str(status.cause or status.state)
-    subject = f"{cause} in {status.server}" if named else cause
-    return f"{subject}: {status.detail}" if status.detail else subject
 
 
 def _recovered(
