@@ -4,7 +4,8 @@ Implements `reconciler.web.view.FleetView`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Self
+from contextlib import suppress
+from typing import Self, TypeVar
 
 import anyio
 
@@ -13,11 +14,14 @@ from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
 from reconciler.core.savings import Usage
 from reconciler.core.types import ServerStatus
+from reconciler.errors import CatwalkError
 from reconciler.loop.live import LiveState
 from reconciler.loop.ports import LogLine, StoredProposal
 from reconciler.loop.progress import PassFinished, ProgressEvent, ServerChanged
 from reconciler.loop.usage import UsageBook
 from reconciler.web.view import FleetEvent, FleetEventKind
+
+ItemT = TypeVar("ItemT")
 
 
 class LiveFleetView:
@@ -60,6 +64,15 @@ class LiveFleetView:
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
         return await self._wired.doors.logs.recent(f"{self.fleet}-{server}", limit=limit)
 
+    async def log_tail(self, server: str) -> AsyncIterator[LogLine]:
+        """Ends with the process, so that nobody who reads along holds the shutdown up."""
+        lines = self._wired.doors.logs.follow(f"{self.fleet}-{server}")
+        try:
+            while (line := await self._before_stop(lines)) is not None:
+                yield line
+        finally:
+            await lines.aclose()
+
     def usages(self) -> Mapping[str, Usage]:
         return self._book.usages(self._wired.fleet.specs, self._wired.ports.clock.now())
 
@@ -70,7 +83,7 @@ class LiveFleetView:
         """Changes from now on; ends when the process begins to stop."""
         with self._live.subscribe() as subscription:
             events = aiter(subscription)
-            while (event := await self._next(events)) is not None:
+            while (event := await self._before_stop(events)) is not None:
                 hint = _hint(event)
                 if hint is not None:
                     yield hint
@@ -79,16 +92,17 @@ class LiveFleetView:
         """Ends every open stream, so that pages do not hold the shutdown up."""
         self._stopping.set()
 
-    async def _next(self, events: AsyncIterator[ProgressEvent]) -> ProgressEvent | None:
-        """The next event; none when the process stops."""
-        arrived: list[ProgressEvent] = []
+    async def _before_stop(self, items: AsyncIterator[ItemT]) -> ItemT | None:
+        """The next item; none when there is no more, or when the process stops."""
+        arrived: list[ItemT] = []
         async with anyio.create_task_group() as group:
 
-            async def wait_for_event() -> None:
-                arrived.append(await anext(events))
+            async def wait_for_item() -> None:
+                with suppress(StopAsyncIteration, CatwalkError):
+                    arrived.append(await anext(items))
                 group.cancel_scope.cancel()
 
-            group.start_soon(wait_for_event)
+            group.start_soon(wait_for_item)
             await self._stopping.wait()
             group.cancel_scope.cancel()
         return arrived[0] if arrived else None

@@ -54,6 +54,10 @@ class StoredView:
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:  # noqa: ARG002 - The view's shape.
         raise Unavailable("not-running", f"the log of {server} can be read while `catwalk up` runs")
 
+    async def log_tail(self, server: str) -> AsyncIterator[LogLine]:
+        raise Unavailable("not-running", f"the log of {server} can be read while `catwalk up` runs")
+        yield
+
     def usages(self) -> Mapping[str, Usage]:
         return self._usages
 

@@ -1,6 +1,7 @@
 """`/api`: the JSON behind the dashboard, for programs. Read only."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Final
 
 from litestar import Litestar, Router, get
@@ -23,6 +24,7 @@ from reconciler.web.documents import (
 )
 from reconciler.web.fleets import (
     fleet_document,
+    known_status,
     logs_document,
     passes_document,
     revision_document,
@@ -33,6 +35,7 @@ from reconciler.web.rendering import answer_headers
 from reconciler.web.site import AskedSite, Guard, Site
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")]
+After = Annotated[datetime | None, QueryParameter(description="Only what is newer.")]
 _ERRORS: Final = {
     status: ResponseSpec(ErrorDocument, description=description, media_type=PROBLEM_MEDIA_TYPE, generate_examples=False)
     for status, description in (
@@ -60,6 +63,14 @@ async def read_server(site: AskedSite, name: FromPath[str]) -> ServerPageDocumen
 @get("/servers/{name:str}/logs", summary="The newest log lines of a server, oldest first", responses=_ERRORS)
 async def read_logs(site: AskedSite, name: FromPath[str], limit: Limit = 200) -> LogsDocument:
     return await logs_document(site.view, name, limit=limit)
+
+
+@get("/servers/{name:str}/logs/tail", summary="Log lines as they are written, as events", include_in_schema=False)
+async def follow_log(site: AskedSite, name: FromPath[str], after: After = None) -> ServerSentEvent:
+    known_status(site.view, name)
+    site.streams.check_room()
+    lines = site.streams.tail(site.view.log_tail(name), after)
+    return ServerSentEvent(lines, headers={**answer_headers(), "X-Accel-Buffering": "no"})
 
 
 @get("/passes", summary="The newest passes", responses=_ERRORS)
@@ -97,6 +108,7 @@ READERS: Final[tuple[HTTPRouteHandler, ...]] = (
     read_fleet,
     read_server,
     read_logs,
+    follow_log,
     read_passes,
     read_revision,
     read_pulls,

@@ -1,4 +1,4 @@
-"""Live updates over server-sent events (WHATWG HTML, section 9.2): hints to read `/api/fleet` again.
+"""Live updates over server-sent events (WHATWG HTML, section 9.2): hints to read `/api/fleet` again, and log lines.
 
 Browsers reconnect by themselves, so nothing is replayed. The number of open streams is bounded, because each costs a
 connection for as long as a page stays open.
@@ -6,11 +6,13 @@ connection for as long as a page stays open.
 
 import json
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Final
 
 from litestar.response.sse import ServerSentEventMessage
 
 from reconciler.errors import Unavailable
+from reconciler.loop.ports import LogLine
 from reconciler.web.view import FleetEvent, FleetView
 
 MOST_STREAMS: Final = 64
@@ -43,6 +45,19 @@ class LiveStreams:
         if self._open >= MOST_STREAMS:
             raise TooManyStreams
 
+    async def tail(
+        self, lines: AsyncIterator[LogLine], after: datetime | None
+    ) -> AsyncIterator[ServerSentEventMessage]:
+        """Log lines as they are sent, from the first one that is newer than `after`."""
+        self._open += 1
+        try:
+            yield ServerSentEventMessage(event="open", data="{}", retry=RETRY_MS)
+            async for line in lines:
+                if after is None or line.at > after:
+                    yield _line(line)
+        finally:
+            self._open -= 1
+
     async def messages(self, view: FleetView) -> AsyncIterator[ServerSentEventMessage]:
         """The events of `view` as they are sent, after one that says that the stream stands."""
         self._open += 1
@@ -52,6 +67,11 @@ class LiveStreams:
                 yield _message(event)
         finally:
             self._open -= 1
+
+
+def _line(line: LogLine) -> ServerSentEventMessage:
+    data = {"at": line.at.isoformat(), "level": line.level, "message": line.message}
+    return ServerSentEventMessage(event="line", data=json.dumps(data))
 
 
 def _message(event: FleetEvent) -> ServerSentEventMessage:

@@ -23,6 +23,7 @@ from reconciler.web.fleets import (
 from reconciler.web.pulls import show_pull
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
+from reconciler.web.timeline import timeline
 
 SHOWN_PASSES: Final = 12
 """Passes at the foot of the dashboard."""
@@ -40,7 +41,8 @@ async def show_fleet(site: AskedSite) -> Response[str]:
 async def show_server(site: AskedSite, name: FromPath[str]) -> Response[str]:
     document = await server_page_document(site.view, name)
     logs, logs_fault = await _logs(site, name)
-    return _page(site, "server.html", document=document, logs=logs, logs_fault=logs_fault)
+    band = timeline(document.history, site.clock.now())
+    return _page(site, "server.html", document=document, logs=logs, logs_fault=logs_fault, band=band)
 
 
 @get("/revisions/{commit:str}", media_type=MediaType.HTML, include_in_schema=False)

@@ -85,6 +85,16 @@ class FleetView(Protocol):
         """
         ...
 
+    def log_tail(self, server: str) -> AsyncIterator[LogLine]:
+        """Lines of one server as they are written, redacted, beginning with the newest that are kept.
+
+        Ends when the process begins to stop, and when the log service does not answer any more.
+
+        Raises:
+            Unavailable: the log cannot be read now.
+        """
+        ...
+
     def usages(self) -> Mapping[str, Usage]:
         """What each server cost and saved since the first of the month, by name; only those of which it is known."""
         ...

@@ -200,6 +200,7 @@ class SampleView:
     listening: anyio.Event = field(default_factory=anyio.Event)
     changed: anyio.Condition = field(default_factory=anyio.Condition)
     stopping: bool = False
+    said: list[LogLine] = field(default_factory=list[LogLine])
 
     def newest_pass(self) -> Pass | None:
         return self.passes_done[0] if self.passes_done else None
@@ -229,6 +230,26 @@ class SampleView:
             )
         ]  # fmt: skip
         return lines[-limit:]
+
+    async def log_tail(self, server: str) -> AsyncIterator[LogLine]:
+        """The kept lines, then those that a test says, until it says that the fleet stops."""
+        for line in await self.log_lines(server, limit=200):
+            yield line
+        told = 0
+        while True:
+            async with self.changed:
+                while told >= len(self.said) and not self.stopping:
+                    await self.changed.wait()
+                if told >= len(self.said):
+                    return
+                line, told = self.said[told], told + 1
+            yield line
+
+    async def say(self, line: LogLine) -> None:
+        """Writes a line to the log of every server."""
+        async with self.changed:
+            self.said.append(line)
+            self.changed.notify_all()
 
     def usages(self) -> Mapping[str, Usage]:
         since = NOW.replace(day=1, hour=0, minute=0)

@@ -1,6 +1,7 @@
 """The JSON of `/api`: shapes, limits, errors, and that it is described."""
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
@@ -11,9 +12,10 @@ from reconciler.core.applied import AppliedState
 from reconciler.core.cost import MonthlyCost
 from reconciler.core.proposals import ProposedPlan
 from reconciler.core.types import Revision, ServerState
-from reconciler.loop.ports import Proposal, StoredProposal
+from reconciler.loop.ports import LogLine, Proposal, StoredProposal
 from reconciler.web.events import MOST_STREAMS, LiveStreams
 from reconciler.web.view import FleetEvent, FleetEventKind
+from tests.web.conftest import NOW
 
 
 def proposal() -> StoredProposal:
@@ -184,3 +186,17 @@ async def test_a_listener_that_leaves_gives_its_place_back(view):
         assert streams._open == 1
         await messages.aclose()
     assert streams._open == 0
+
+
+async def test_log_lines_arrive_as_events_from_where_the_page_ends(client, view):
+    await view.say(LogLine(at=NOW, machine_id="m", level="info", message="later"))
+    await view.stop()
+    after = (NOW - timedelta(seconds=76)).isoformat()
+    answer = await client.get("/api/servers/weather/logs/tail", params={"after": after})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    assert [line["message"] for line in lines if line] == ["restarting", "later"]
+
+
+async def test_the_log_of_a_server_that_nobody_knows_is_not_followed(client):
+    assert (await client.get("/api/servers/nobody/logs/tail")).status_code == 404

@@ -6,7 +6,9 @@ import anyio
 import pytest
 
 from reconciler.core.types import ServerState
+from reconciler.loop.ports import LogLine
 from reconciler.web.view import FleetEvent, FleetEventKind
+from tests.web.conftest import NOW
 
 PAGES = ("/", "/servers/weather", "/revisions/a1b2c3d")
 
@@ -50,4 +52,21 @@ async def test_a_change_appears_without_loading_the_page_again(address, browser,
     })"""
     assert await browser.evaluate(shown) is True
     assert await browser.evaluate("window.untouched") is True
+    assert browser.complaints() == []
+
+
+async def test_a_line_appears_in_the_log_as_it_is_written(address, browser, view):
+    await browser.look(address + "/servers/weather")
+    await view.say(LogLine(at=NOW, machine_id="m", level="error", message="out of tea <b>now</b>"))
+    shown = """new Promise((resolve) => {
+      const list = document.querySelector("[data-tail] ol");
+      const last = () => list.lastElementChild.querySelector(".message").textContent;
+      const found = () => last().startsWith("out of tea");
+      const note = () => document.querySelector("[data-tail-note]").textContent;
+      const tell = () => resolve([last(), list.lastElementChild.className, note()]);
+      if (found()) { tell(); }
+      new MutationObserver(() => { if (found()) { tell(); } }).observe(list, { childList: true });
+    })"""
+    assert await browser.evaluate(shown) == ["out of tea <b>now</b>", "level-error", "live"]
+    assert await browser.evaluate("document.querySelectorAll('[data-tail] li').length") == 17
     assert browser.complaints() == []

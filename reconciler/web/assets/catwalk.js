@@ -1,5 +1,5 @@
 /*
- * What a page gains with JavaScript: copy buttons, and its content kept fresh.
+ * What a page gains with JavaScript: copy buttons, its content kept fresh, and the log as it is written.
  *
  * The server renders every page whole. When something changes, this script asks /api/fleet whether the state differs and
  * then takes the new content from the page's own address, so that there is one template for both. Without event stream it
@@ -10,6 +10,7 @@
 (() => {
   const LOOK_AGAIN_MS = 15000;
   const SETTLE_MS = 300;
+  const MOST_LINES = 1000;
 
   function addCopyButtons(root) {
     for (const source of root.querySelectorAll("[data-copy]")) {
@@ -51,7 +52,49 @@
       if (index < opened.length) { details.open = opened[index]; }
     });
     addCopyButtons(main);
+    followLog(main);
     if (focused) { document.getElementById(focused)?.focus({ preventScroll: true }); }
+  }
+
+  function logLine(line) {
+    const item = document.createElement("li");
+    if (["error", "warning", "warn"].includes(line.level)) { item.className = `level-${line.level}`; }
+    const time = document.createElement("time");
+    time.dateTime = line.at;
+    time.textContent = line.at.slice(11, 19);
+    const level = document.createElement("span");
+    level.className = "level";
+    level.textContent = line.level;
+    const message = document.createElement("span");
+    message.className = "message";
+    message.textContent = line.message;
+    item.append(time, " ", level, " ", message);
+    return item;
+  }
+
+  let tail = null;
+
+  function followLog(main) {
+    tail?.close();
+    tail = null;
+    const region = main.querySelector("[data-tail]");
+    if (!region) { return; }
+    const list = region.querySelector("ol");
+    const note = main.querySelector("[data-tail-note]");
+    region.scrollTop = region.scrollHeight;
+    let after = region.dataset.after;
+    tail = new EventSource(`${region.dataset.tail}?after=${encodeURIComponent(after)}`);
+    tail.addEventListener("open", () => { note.textContent = "live"; });
+    tail.addEventListener("error", () => { note.textContent = ""; });
+    tail.addEventListener("line", (event) => {
+      const line = JSON.parse(event.data);
+      if (line.at <= after) { return; } // The stream begins anew where it was when a connection is lost.
+      after = line.at;
+      const atEnd = region.scrollTop + region.clientHeight >= region.scrollHeight - 4;
+      list.append(logLine(line));
+      while (list.childElementCount > MOST_LINES) { list.firstElementChild.remove(); }
+      if (atEnd) { region.scrollTop = region.scrollHeight; }
+    });
   }
 
   async function refresh(main, address) {
@@ -97,5 +140,6 @@
 
   const main = document.getElementById("content");
   addCopyButtons(main);
+  followLog(main);
   if (main.dataset.live) { keepFresh(main, document.querySelector("[data-live-note]")); }
 })();
