@@ -75,7 +75,7 @@ def create_app(
 
     endpoint = ServerEndpoint(settings, routes, relay)
     edge = endpoint.edge()
-    aggregate = AggregateEndpoint(settings, routes, endpoint)
+    aggregate = AggregateEndpoint(settings, routes, endpoint, endpoint.quotas)
 
     @asynccontextmanager
     async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:

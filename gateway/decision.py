@@ -7,7 +7,7 @@ remembered for as long as `RequestRules.generation` stays the same. Nothing that
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.access import ANONYMOUS, Grant
@@ -181,7 +181,8 @@ class RequestRules:
                 f"This gateway has no server called {name!r}.",
                 hint="Compare the name with the manifest; a new server appears when its commit has been applied.",
             )
-        return upstream, grant
+        # What the common address asks for is counted there, once.
+        return upstream, replace(grant, limits=None) if head.is_aggregate else grant
 
     def _check_body_size(self, method: str, read: ClientHeaders) -> int | None:
         length = _content_length(read)

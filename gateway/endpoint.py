@@ -27,8 +27,8 @@ from gateway.exchanging import Exchanger, Parts, Request, check_size
 from gateway.headers import PREFER_HEADER
 from gateway.observation import EndedCall, Event, Observers
 from gateway.policy import check
-from gateway.problems import Answer, Problem, ProblemKind, Refused, SessionNotFound, internal_fault, session_not_found
-from gateway.quotas import Quotas
+from gateway.problems import Answer, Refused, SessionNotFound, internal_fault, session_not_found
+from gateway.quotas import Quotas, told
 from gateway.reads import ReadMemory
 from gateway.relay import ExchangeAborted, Relay, RelayFault
 from gateway.restoring import SessionKeeper
@@ -60,6 +60,11 @@ class ServerEndpoint:
         )
         self._rules = RequestRules(settings, routes, self._parts.sealer, self._parts.sessions)
         self._exchanger = Exchanger(self._parts)
+
+    @property
+    def quotas(self) -> Quotas:
+        """What callers have used."""
+        return self._parts.quotas
 
     def edge(self) -> Edge:
         """The same data path for the connections themselves, by the same rules and over the same relay."""
@@ -138,7 +143,7 @@ class ServerEndpoint:
             with self._parts.quotas.held(forward.grant, is_call=forward.method == "POST"):
                 await self._carry(forward, client)
         except Refused as error:
-            await _answer(client, _told(error.problem, forward))
+            await _answer(client, told(error.problem, forward.method))
         except SessionNotFound:
             self._parts.observers.happened(Event.SESSION_LOST, forward.upstream.server)
             await _answer(client, session_not_found())
@@ -233,12 +238,6 @@ def _traced(forward: Forward, request: Request) -> tuple[Forward, Request]:
         return forward, request
     body = with_trace(request.first, trace)
     return replace(forward, content_length=len(body)), replace(request, first=body)
-
-
-def _told(problem: Problem, forward: Forward) -> Answer:
-    """Being over a limit is for the client's user to know, who sees JSON-RPC errors only."""
-    is_shown = problem.kind is ProblemKind.RATE_LIMITED and forward.method == "POST"
-    return problem.rpc_answer() if is_shown else problem.answer()
 
 
 async def _answer(client: Client, answer: Answer) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.access import Grant, Limits
-from gateway.problems import Problem, ProblemKind, Refused
+from gateway.problems import Answer, Problem, ProblemKind, Refused
 
 MAX_PRINCIPALS: Final = 10_000
 _DAY_S = 24 * 3600
@@ -115,6 +115,12 @@ class Quotas:
             wait_s = (1 - usage.tokens) * _MINUTE_S / limits.requests_per_minute
             return _refused(f"{limits.requests_per_minute} requests a minute are allowed.", wait_s)
         return None
+
+
+def told(problem: Problem, http_method: str) -> Answer:
+    """A refusal as its client's user sees it: of those to POST, being over a limit is an MCP error that is shown."""
+    is_shown = problem.kind is ProblemKind.RATE_LIMITED and http_method == "POST"
+    return problem.rpc_answer() if is_shown else problem.answer()
 
 
 def _capacity(limits: Limits) -> int:

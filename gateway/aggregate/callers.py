@@ -8,7 +8,7 @@ the credential has not run out; the memory is bounded.
 import hashlib
 from dataclasses import dataclass
 
-from gateway.access import ANONYMOUS, Grant, Undecided
+from gateway.access import ANONYMOUS, Grant, Limits, Undecided
 from gateway.aggregate.names import Names
 from gateway.problems import Refused, internal_fault
 from gateway.routing import RouteTable
@@ -28,6 +28,13 @@ class View:
     names: Names
     generation: tuple[int, int]
     expires_at_s: float | None
+    limits: Limits | None = None
+    """How much the caller may ask for; a request here counts once, however many servers it reaches."""
+
+    @property
+    def grant(self) -> Grant:
+        """The caller, as limits are counted by."""
+        return Grant(principal=self.principal, limits=self.limits)
 
 
 class Callers:
@@ -81,6 +88,7 @@ class Callers:
             servers=servers,
             names=Names(servers, self._settings.aggregate.prefix),
             generation=generation,
+            limits=next((each.limits for each in grants.values()), None),
             expires_at_s=min((each.expires_at_s for each in grants.values() if each.expires_at_s), default=None),
         )
 

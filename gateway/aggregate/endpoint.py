@@ -36,6 +36,7 @@ from gateway.protocol.messages import InvalidMessage, Message, decode_line, read
 from gateway.protocol.revisions import META_VERSION, Era, era_of_post, era_of_stream
 from gateway.protocol.scan import MalformedJson
 from gateway.relay.wire import Headers
+from gateway.quotas import Quotas, told
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 
@@ -52,8 +53,12 @@ def is_aggregate_path(path: bytes) -> bool:
 class AggregateEndpoint:
     """The aggregate of one gateway. `servers` answers the servers' own addresses."""
 
-    def __init__(self, settings: GatewaySettings, routes: RouteTable, servers: Asgi) -> None:
+    def __init__(
+        self, settings: GatewaySettings, routes: RouteTable, servers: Asgi, quotas: Quotas | None = None
+    ) -> None:
+        """`quotas` count what callers ask for here and at the servers' addresses together."""
         self._settings = settings
+        self._quotas = quotas or Quotas(settings.monotonic, settings.now)
         self._routes = routes
         self._core = Core.of(settings, routes, servers)
         self._admission = Admission(settings)
@@ -133,9 +138,11 @@ class AggregateEndpoint:
     async def _answered(self, visit: Visit) -> None:
         """Turn every failure into an answer."""
         try:
-            await (self._post(visit) if visit.http_method == "POST" else self._verbs.handle(visit, _verb_era(visit)))
+            is_call = visit.http_method == "POST"
+            with self._quotas.held(visit.view.grant, is_call=is_call):
+                await (self._post(visit) if is_call else self._verbs.handle(visit, _verb_era(visit)))
         except Refused as error:
-            await _answer(visit.client, error.problem.answer())
+            await _answer(visit.client, told(error.problem, visit.http_method))
         except SessionNotFound:
             await _answer(visit.client, session_not_found())
         except RefusedRequest as error:

@@ -14,9 +14,10 @@ from gateway.oauth.access import AccessRules, BearerAccess
 from gateway.oauth.resource import Resources
 from gateway.problems import ProblemKind
 from gateway.quotas import MAX_PRINCIPALS, Quotas
-from tests.gateway.conftest import gateway_to, read_body, reply, serve
+from tests.gateway.conftest import gateway_to, read_body, reply, serve, upstream_at
 
 DAY_S = 24 * 3600
+META = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}'
 
 
 class Clock:
@@ -196,3 +197,29 @@ async def test_a_caller_that_leaves_frees_its_place():
                 while (await client.post(gateway.mcp, content=b"{}", headers=CI)).status_code == 429:  # noqa: ASYNC110 - a place that becomes free sets no event.
                     await asyncio.sleep(0.01)
         server.go_on.set()
+
+
+async def test_a_request_to_all_servers_counts_once_and_together_with_those_to_each():
+    server = Server()
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":%b}}' % META
+    modern = {
+        **CI,
+        "mcp-protocol-version": "2026-07-28",
+        "mcp-method": "tools/list",
+        "content-type": "application/json",
+    }
+    headers = modern | {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    async with (
+        serve(server) as port,
+        gateway_to(port, access=access_with(requests_per_minute=1, burst=3)) as gateway,
+        httpx.AsyncClient(timeout=20) as client,
+    ):
+        gateway.routes.replace([upstream_at(port, name) for name in ("time", "wiki", "notes")])
+        first = await client.post(f"{gateway.url}/mcp", content=call, headers=headers)
+        assert first.status_code != 429
+        assert server.calls >= 3
+        assert (await client.post(gateway.mcp, content=b"{}", headers=CI)).status_code == 200
+        assert (await client.post(f"{gateway.url}/mcp", content=call, headers=headers)).status_code != 429
+        over = await client.post(f"{gateway.url}/mcp", content=call, headers=headers)
+    assert over.status_code == 429
+    assert over.json()["error"]["data"]["code"] == "rate-limited"
