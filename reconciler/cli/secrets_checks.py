@@ -13,6 +13,7 @@ from reconciler.cli.options import AS_JSON, DIRECTORY, debug
 from reconciler.cli.problems import NO, problem_text
 from reconciler.cli.secrets_doctor import Checked, check_fleet
 from reconciler.cli.secrets_fleet import environment_identities, read_fleet
+from reconciler.cli.secrets_history import rolled_back
 from reconciler.cli.secrets_lint import lint
 from reconciler.core.problems import Problem
 from reconciler.sops.identities import Identities
@@ -23,11 +24,13 @@ from reconciler.sops.identities import Identities
 @AS_JSON
 @debug
 def lint_command(*, directory: Path, as_json: bool) -> int:
-    """Find secrets of the fleet in DIR that are not encrypted, not for the right people, or used by nobody.
+    """Find secrets of the fleet in DIR that are not encrypted, not for the right people, used by nobody, or older than
+    they were in the last commits.
 
     Needs no key. Exits with 1 when something is found; meant as a pre-commit hook.
     """
-    problems = lint(read_fleet(directory))
+    fleet = read_fleet(directory)
+    problems = [*lint(fleet), *rolled_back(fleet)]
     if as_json:
         click.echo(json.dumps({"clean": not problems, "findings": [_record(each) for each in problems]}, indent=2))
     else:

@@ -21,7 +21,7 @@ from reconciler.sops.formats import Format
 from reconciler.sops.identities import Identities
 from reconciler.sops.keys import unwrap_data_key
 from reconciler.sops.leaves import Leaf, LeafWalker, Path, shown_path
-from reconciler.sops.metadata import Metadata, Recipient, read_metadata
+from reconciler.sops.metadata import Metadata, read_metadata
 from reconciler.sops.nodes import MappingNode, Node, Scalar, ValueType
 from reconciler.sops.plaintext import plaintext
 from reconciler.sops.rules import Rule, SuffixRule
@@ -47,16 +47,26 @@ _NO_VALUES: Final = frozenset({ValueType.NULL, ValueType.EMPTY_MAP})
 class Document:
     """A file that was opened and verified. Shows no values."""
 
-    __slots__ = ("_by_prefix", "_comments", "_file", "_leaves", "_list_comments", "_parsed", "recipients")
+    __slots__ = (
+        "_by_prefix",
+        "_comments",
+        "_file",
+        "_leaves",
+        "_list_comments",
+        "_parsed",
+        "last_modified",
+        "recipients",
+    )
 
-    def __init__(self, opened: "_Opened", recipients: tuple[Recipient, ...], file: str) -> None:
+    def __init__(self, opened: "_Opened", metadata: Metadata, file: str) -> None:
         self._parsed = opened.parsed
         self._leaves = opened.leaves
         self._list_comments = opened.list_comments
         self._comments = opened.comments
         self._by_prefix: Mapping[tuple[int, Path], tuple[Leaf, ...]] | None = None
         self._file = file
-        self.recipients = recipients
+        self.recipients = metadata.recipients
+        self.last_modified = metadata.last_modified
 
     @property
     def format(self) -> Format:
@@ -177,7 +187,7 @@ def decrypt_document(
         _check_binary(leaves, file)
     comments = open_comments(parsed, data_key, file)
     opened = _Opened(parsed=parsed, leaves=leaves, list_comments=tuple(walker.list_comments), comments=comments)
-    return Document(opened, metadata.recipients, file)
+    return Document(opened, metadata, file)
 
 
 def applied_rule(form: Format, stated: Rule) -> Rule:

@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from reconciler.core.problems import Location
 from reconciler.core.secret import SecretValue
-from reconciler.sops.document import decrypt
+from reconciler.sops.document import Decrypted, decrypt
 from reconciler.sops.errors import UnusableSecret, WrongPlace
 from reconciler.sops.identities import Identities
 
@@ -24,7 +24,15 @@ def read_secret_file(text: bytes, identities: Identities, *, file: str, place: s
         UnusableSecret: the two values are not there, not encrypted, or not strings; or there is something else.
         CatwalkError: whatever `decrypt` raises.
     """
-    decrypted = decrypt(text, identities, file=file)
+    return secret_of(decrypt(text, identities, file=file), file=file, place=place)
+
+
+def secret_of(decrypted: Decrypted, *, file: str, place: str) -> SecretValue:
+    """The secret in a file that has been opened.
+
+    Raises:
+        WrongPlace, UnusableSecret: as `read_secret_file`.
+    """
     if any(leaf.document != 0 for leaf in decrypted.leaves()):
         _refuse_shape(file)
     values = decrypted.values_under(())

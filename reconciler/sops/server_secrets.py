@@ -13,8 +13,9 @@ from reconciler.core.secret import SecretValue
 from reconciler.core.types import SecretDeclaration, ServerSpec
 from reconciler.errors import SourceError
 from reconciler.sops.document import Decrypted, decrypt
+from reconciler.sops.file_ages import FileAges
 from reconciler.sops.identities import Identities
-from reconciler.sops.secret_file import read_secret_file
+from reconciler.sops.secret_file import secret_of
 
 
 class ServerSecrets:
@@ -22,6 +23,7 @@ class ServerSecrets:
 
     def __init__(self, identities: Identities) -> None:
         self._identities = identities
+        self._ages = FileAges()
         self._opened: dict[str, tuple[bytes, Decrypted]] = {}
 
     async def read(self, spec: ServerSpec, files: Mapping[str, bytes]) -> Mapping[str, SecretValue]:
@@ -44,7 +46,10 @@ class ServerSecrets:
             raise _missing_file(spec, declared)
         if not declared.inline:
             place = f"{spec.fleet}/{spec.name}/{declared.name}"
-            return read_secret_file(text, self._identities, file=declared.file, place=place)
+            opened = decrypt(text, self._identities, file=declared.file)
+            value = secret_of(opened, file=declared.file, place=place)
+            self._ages.note(declared.file, opened.last_modified)
+            return value
         values = self._open(declared.file, text).values_under(("servers", spec.name, "secrets"), only=(declared.name,))
         if declared.name not in values:
             raise _missing_value(spec, declared)
@@ -56,6 +61,7 @@ class ServerSecrets:
         if known is None or known[0] != digest:
             known = (digest, decrypt(text, self._identities, file=file))
             self._opened[file] = known
+            self._ages.note(file, known[1].last_modified)
         return known[1]
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
@@ -182,3 +183,29 @@ def test_a_key_service_that_is_not_configured_is_told_before_anything_is_written
     assert run(["secrets", "encrypt", "app.yaml"]) != 0
     assert "VAULT_ADDR" in "".join(capsys.readouterr())
     assert (fleet / "app.yaml").read_text(encoding="utf-8") == "a: x\n"
+
+
+def _commit(folder):
+    command = "git add -A && git -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m x"
+    subprocess.run(["sh", "-ec", command], cwd=folder, check=True, capture_output=True, timeout=30)
+
+
+def test_a_secret_that_went_back_in_time_is_found_in_the_history(fleet, key, monkeypatch, capsys):
+    moments = iter([datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (10, 11)])
+    monkeypatch.setattr("reconciler.cli.secrets_set.SystemClock.now", lambda _: next(moments))
+    _rules(fleet, f"  - age: {key}\n")
+    subprocess.run(["git", "init", "-q"], cwd=fleet, check=True, capture_output=True, timeout=30)
+    file = fleet / "secrets" / "github" / "TOKEN.sops.yaml"
+    assert _set(monkeypatch, "old") == 0
+    _commit(fleet)
+    before = file.read_bytes()
+    assert _set(monkeypatch, "new") == 0
+    assert run(["secrets", "lint"]) == 0
+    _commit(fleet)
+    file.write_bytes(before)
+    assert run(["secrets", "lint", "--json"]) == 1
+    assert "secret-rolled-back" in capsys.readouterr().out
+    _commit(fleet)
+    _commit(fleet)
+    assert run(["secrets", "lint"]) == 1
+    assert "2026-11-24 11:00:00" in capsys.readouterr().out

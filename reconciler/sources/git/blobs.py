@@ -36,6 +36,17 @@ def revision_of(commit: pygit2.Commit, *, branch: str, source: str) -> Revision:
     )
 
 
+def first_parents(repository: pygit2.Repository, revision: Revision, limit: int) -> tuple[Revision, ...]:
+    """The first parents of a commit, newest first, at most `limit`; fewer where history ends, or was cut off."""
+    found: list[Revision] = []
+    commit = repository.get(revision.commit)
+    while isinstance(commit, pygit2.Commit) and commit.parent_ids and len(found) < limit:
+        commit = repository.get(commit.parent_ids[0])
+        if isinstance(commit, pygit2.Commit):
+            found.append(revision_of(commit, branch=revision.branch, source=revision.source))
+    return tuple(found)
+
+
 def has_commit(repository: pygit2.Repository, commit: str) -> bool:
     """Whether the repository holds the commit."""
     return _commit(repository, commit) is not None

@@ -14,7 +14,7 @@ import pygit2
 from reconciler.core.types import Revision
 from reconciler.errors import CatwalkError, EnvironmentFault
 from reconciler.loop.ports import SignedCommit
-from reconciler.sources.git.blobs import read_files, revision_of
+from reconciler.sources.git.blobs import first_parents, read_files, revision_of
 from reconciler.sources.git.faults import local_fault
 from reconciler.sources.git.signed import read_signed, read_text
 
@@ -52,6 +52,10 @@ class LocalSource:
             SourceError: the commit is gone, does not hold the directory, or a file exceeds a limit.
         """
         return await anyio.to_thread.run_sync(self._files, revision)
+
+    async def before(self, revision: Revision, *, limit: int) -> tuple[Revision, ...]:
+        """The first parents of a revision, newest first, at most `limit` of them. Raises as `files` does."""
+        return await anyio.to_thread.run_sync(lambda: self._read(lambda found: first_parents(found, revision, limit)))
 
     async def signed(self, revision: Revision) -> SignedCommit:
         """The commit with its signature. Raises as `files` does."""
