@@ -58,7 +58,7 @@ class AggregateEndpoint:
     ) -> None:
         """`quotas` count what callers ask for here and at the servers' addresses together."""
         self._settings = settings
-        self._quotas = quotas or Quotas(settings.monotonic, settings.now)
+        self._quotas = quotas if quotas is not None else Quotas(settings.monotonic, settings.now)
         self._routes = routes
         self._core = Core.of(settings, routes, servers)
         self._admission = Admission(settings)
