@@ -40,10 +40,12 @@ def first_parents(repository: pygit2.Repository, revision: Revision, limit: int)
     """The first parents of a commit, newest first, at most `limit`; fewer where history ends, or was cut off."""
     found: list[Revision] = []
     commit = repository.get(revision.commit)
-    while isinstance(commit, pygit2.Commit) and commit.parent_ids and len(found) < limit:
-        commit = repository.get(commit.parent_ids[0])
-        if isinstance(commit, pygit2.Commit):
-            found.append(revision_of(commit, branch=revision.branch, source=revision.source))
+    while commit is not None and len(found) < limit:
+        parents = commit.peel(pygit2.Commit).parent_ids
+        commit = repository.get(parents[0]) if parents else None
+        if commit is not None:
+            parent = commit.peel(pygit2.Commit)
+            found.append(revision_of(parent, branch=revision.branch, source=revision.source))
     return tuple(found)
 
 
