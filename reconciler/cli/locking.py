@@ -126,6 +126,7 @@ async def _entry(
     if isinstance(spec.package, PackageReference):
         release = await _release(replace(spec.package, version=version), releases)
         _refuse_another_content(spec, known, release)
+        await releases.resolve(release, spec.resolve_as_of)
         entry = _package_entry(spec, entry, release)
     elif not version:
         raise SourceError("unpinned-image", f"{spec.package} has no digest to lock", hint="pin it with `@sha256:…`")

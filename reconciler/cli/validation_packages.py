@@ -24,6 +24,8 @@ class Releases(Protocol):
 
     async def release(self, reference: PackageReference, *, complete: bool = False) -> Release | None: ...
 
+    async def resolve(self, release: Release, as_of: str = "") -> None: ...
+
     @property
     def outdated(self) -> tuple[Problem, ...]: ...
 
@@ -35,6 +37,8 @@ class PackageSource:
     releases: Releases
     required_variables: Callable[[Release], Awaitable[tuple[str, ...]]] | None = None
     """What the official registry says that a server needs; None where it is not asked."""
+    resolves: bool = False
+    """Whether dependencies are resolved, which takes some seconds for each package that is new to the cache."""
     now: Callable[[], datetime] = system_now
 
 
@@ -62,10 +66,20 @@ async def _server_findings(spec: ServerSpec, source: PackageSource) -> list[Find
             release = await source.releases.release(spec.package)
         except CatwalkError as error:
             found.append(_failed(error.problem, spec))
+        if release is not None and source.resolves:
+            found += await _unresolved(spec, release, source)
         if release is not None and source.required_variables is not None:
             variables = await source.required_variables(release)
     facts = PackageFacts(release=release, required_variables=variables)
     return [*found, *package_findings(spec, facts, source.now())]
+
+
+async def _unresolved(spec: ServerSpec, release: Release, source: PackageSource) -> list[Finding]:
+    try:
+        await source.releases.resolve(release, spec.resolve_as_of)
+    except CatwalkError as error:
+        return [_failed(error.problem, spec)]
+    return []
 
 
 def _failed(problem: Problem, spec: ServerSpec) -> Finding:

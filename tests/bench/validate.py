@@ -96,7 +96,8 @@ def inside(folder: Path, *, offline: bool) -> None:
     from reconciler.cli.commands import validate as subject  # noqa: PLC0415 - Its import is not part of the check.
 
     cpu, started = time.process_time(), time.perf_counter()
-    findings = anyio.run(subject._validate, (folder,), offline, "")
+    asking = subject.Asking.NOBODY if offline else subject.Asking.REGISTRIES
+    findings = anyio.run(subject._validate, (folder,), asking, "")
     took = {"check_s": time.perf_counter() - started, "check_cpu_s": time.process_time() - cpu}
     print(json.dumps(took | {"findings": len(findings)}))
 

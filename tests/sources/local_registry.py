@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +66,12 @@ def local_registry() -> Iterator[LocalRegistry]:
             local.calls.append(Call(self.path, {name.lower(): value for name, value in self.headers.items()}))
             _send(self, local.answers.get(self.path) or Answer(body=b"absent", media_type="text/plain", status=404))
 
+        def do_HEAD(self) -> None:
+            answer = local.answers.get(self.path) or Answer(body=b"", status=404)
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             self.do_GET()
@@ -111,17 +117,28 @@ def _send(handler: BaseHTTPRequestHandler, answer: Answer) -> None:
         return  # The caller gave up, which is what some tests are about.
 
 
-def wheel(name: str, version: str, *, scripts: str = "", description: str = "", padding: int = 0) -> bytes:
+def wheel(
+    name: str,
+    version: str,
+    *,
+    scripts: str = "",
+    description: str = "",
+    padding: int = 0,
+    requires: Sequence[str] = (),
+) -> bytes:
     """A wheel as installers write it: the program first, its metadata last."""
     packed = io.BytesIO()
     info = f"{name}-{version}.dist-info"
+    needed = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
     metadata = (
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}"
         f"Project-URL: Changelog, https://example.org/{name}/changes\n\n{description}"
     )
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(f"{name}/__init__.py", b"x" * padding)
         archive.writestr(f"{info}/METADATA", metadata)
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
         if scripts:
             archive.writestr(f"{info}/entry_points.txt", f"[console_scripts]\n{scripts}\n")
     return packed.getvalue()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
@@ -18,11 +19,22 @@ from reconciler.core.findings import Finding
 from reconciler.settings import in_environment, read_settings
 from reconciler.sources.packages import PackageCatalog
 
+
+class Asking(Enum):
+    """Who is asked about packages."""
+
+    NOBODY = "nobody"
+    REGISTRIES = "registries"
+    ALL = "all"
+    """The registries, and uv about dependencies."""
+
+
 PATHS: Final = click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]...")
 
 
 class Options(TypedDict):
     offline: bool
+    resolve: bool
     strict: bool
     form: str
     as_json: bool
@@ -31,6 +43,7 @@ class Options(TypedDict):
 @click.command("validate")
 @PATHS
 @click.option("--offline", is_flag=True, help="Ask no registry: check the files alone.")
+@click.option("--resolve", is_flag=True, help="Resolve the dependencies of PyPI packages too; some seconds each.")
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @click.option(
     "--format", "form", type=click.Choice(sorted(FORMATS)), default="text", show_default=True, help="How to report."
@@ -46,18 +59,20 @@ def command(*, paths: tuple[Path, ...], environment_name: str, **options: Unpack
     the manifests are checked as they are and with every overlay beside them.
     """
     directories = dict.fromkeys(path if path.is_dir() else path.parent for path in paths or (Path(),))
-    findings = anyio.run(_validate, tuple(directories), options["offline"], environment_name)
+    asks = Asking.NOBODY if options["offline"] else Asking.ALL if options["resolve"] else Asking.REGISTRIES
+    findings = anyio.run(_validate, tuple(directories), asks, environment_name)
     if options["strict"]:
         findings = [Finding(problem=finding.problem, is_error=True) for finding in findings]
     click.echo(FORMATS["json" if options["as_json"] else options["form"]](findings))
     return _verdict(findings)
 
 
-async def _validate(directories: Sequence[Path], offline: bool, environment: str) -> list[Finding]:
-    if offline:
+async def _validate(directories: Sequence[Path], asking: Asking, environment: str) -> list[Finding]:
+    if asking is Asking.NOBODY:
         return await _validate_all(directories, None, environment)
     async with PackageCatalog() as catalog:
-        return await _validate_all(directories, PackageSource(releases=catalog), environment)
+        source = PackageSource(releases=catalog, resolves=asking is Asking.ALL)
+        return await _validate_all(directories, source, environment)
 
 
 async def _validate_all(directories: Sequence[Path], packages: PackageSource | None, environment: str) -> list[Finding]:

@@ -19,11 +19,14 @@ from reconciler.sources.packages.fetch import certificates
 from reconciler.sources.packages.npm import npm_release
 from reconciler.sources.packages.npm_settings import NpmSettings
 from reconciler.sources.packages.pypi import pypi_release
+from reconciler.sources.packages.resolution import KEEP_FOR, fault_of, refusal, resolution_of
 from reconciler.sources.packages.session import Session
 from reconciler.sources.packages.settings import ClientSettings
 from reconciler.sources.packages.uv_settings import netrc_auth
 
 CONNECTIONS: Final = 16
+RESOLUTIONS: Final = 4
+"""Runs of uv at once."""
 
 
 def system_now() -> datetime:
@@ -47,6 +50,7 @@ class PackageCatalog:
         self._environment = dict(os.environ if environment is None else environment)
         self._cache = AnswerCache(cache_folder(self._environment), system_now)
         self._opening = anyio.Lock()
+        self._resolving = anyio.CapacityLimiter(RESOLUTIONS)
         self._client: httpx.AsyncClient | None = None
         self._settings = ClientSettings(self._environment, self._cache, npm=npm, indexes=indexes)
 
@@ -110,6 +114,30 @@ class PackageCatalog:
                 return await pypi_release(self._session, await self._settings.indexes(), reference, self._netrc)
             case _:
                 assert_never(reference.registry)
+
+    async def resolve(self, release: Release, as_of: str = "") -> None:
+        """Refuses a PyPI package whose dependencies cannot be had any more; says nothing about other packages.
+
+        Args:
+            release: the package.
+            as_of: `resolve_as_of` of the manifest: `latest`, a date, or nothing for the day after its publication.
+
+        Raises:
+            SourceError: its dependencies cannot be resolved.
+            Unavailable: the index does not answer.
+        """
+        if release.package.registry is not Registry.PYPI:
+            return
+        resolution = resolution_of(release, as_of)
+        kept = self._cache.get(*resolution.key)
+        if kept is not None and kept.fresh:
+            fault = str(kept.facts)
+        else:
+            async with self._resolving:
+                fault = await fault_of(resolution, self._environment)
+            self._cache.put(*resolution.key, facts=fault, fresh_for=KEEP_FOR)
+        if fault:
+            raise refusal(release, fault)
 
     @property
     def outdated(self) -> tuple[Problem, ...]:
