@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from unittest.mock import patch
 
-from reconciler.engine import Behaviour, EngineSettings, Simulation, Timings, run_engine
+from reconciler.engine import Behaviour, EngineSettings, RateLimits, Simulation, Timings, run_engine
 from reconciler.engine import engine as assembly
 from reconciler.engine.faults import Faults
 from reconciler.engine.faults.effects import FlappingChecks, StuckTransition, UnreachableHost
@@ -106,10 +106,17 @@ class _NoSocket:
 
 
 @asynccontextmanager
-async def platform(state_dir: Path, loop: asyncio.AbstractEventLoop, timings: Timings) -> AsyncIterator[Platform]:
+async def platform(
+    state_dir: Path, loop: asyncio.AbstractEventLoop, timings: Timings, *, rate_limits: RateLimits | None = None
+) -> AsyncIterator[Platform]:
     script, faults, caught = _Script(loop), Faults(), _Caught()
     settings = EngineSettings(
-        state_dir=state_dir, token=TOKEN, organization=ORGANIZATION, region="iad", timings=timings
+        state_dir=state_dir,
+        token=TOKEN,
+        organization=ORGANIZATION,
+        region="iad",
+        timings=timings,
+        rate_limits=rate_limits,
     )
     with caught.instead_of_doors():
         async with run_engine(settings, simulation=script, faults=faults):
