@@ -11,3 +11,5 @@ class HealthPolicy:
     timeout_s: float = 4.0
     grace_s: float = 120.0
     """How long a new machine may install and start before it counts as failed."""
+    expected_tools: tuple[str, ...] = ()
+    """Patterns, each of which must fit a tool that the server lists."""

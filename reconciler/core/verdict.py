@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Final, cast
 
 from reconciler.core.actions import Outcome
@@ -173,7 +174,7 @@ def _observed(spec: ServerSpec, machine: ObservedMachine | None, probe: ProbeRes
 
 def _awake(spec: ServerSpec, machine: ObservedMachine, probe: ProbeResult | None, now: datetime) -> _Finding:
     if _passing(machine):
-        return _probed(probe)
+        return _probed(spec, probe)
     young = _young(spec, machine, now)
     report = _adapter_report(machine.checks, spec)
     if report is not None and (young or report.state not in SETTLING):
@@ -189,13 +190,16 @@ def _young(spec: ServerSpec, machine: ObservedMachine, now: datetime) -> bool:
     return machine.updated_at is None or (now - machine.updated_at).total_seconds() < spec.health.grace_s
 
 
-def _probed(probe: ProbeResult | None) -> _Finding:
+def _probed(spec: ServerSpec, probe: ProbeResult | None) -> _Finding:
     if probe is None:
         return _Finding(ServerState.STARTING, detail="healthy; its first MCP answer is awaited")
     if not probe.answered:
         return _Finding(ServerState.DEGRADED, Cause.UNREACHABLE, probe.problem)
     if not probe.tools:
         return _Finding(ServerState.DEGRADED, Cause.NOT_AN_MCP_SERVER, "it answers, but offers no tools")
+    for pattern in spec.health.expected_tools:
+        if not any(fnmatchcase(tool, pattern) for tool in probe.tools):
+            return _Finding(ServerState.DEGRADED, detail=f"it answers, but offers no tool that fits {pattern}")
     return _Finding(ServerState.READY)
 
 

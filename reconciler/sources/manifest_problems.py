@@ -29,6 +29,14 @@ _WANTED: Final[Mapping[str, str]] = {
     "model_attributes_type": "a mapping of keys to values",
     "tuple_type": "a list",
 }
+_FORMS: Final[Mapping[str, str]] = {
+    "a whole number": "write digits alone, without unit and quotes",
+    "a number": "write it without unit and quotes",
+    "`true` or `false`": "write one of the two without quotes",
+    "a mapping of keys to values": "write `key: value` lines below it, indented, or `{key: value}`",
+    "a list": "write it as `[first, second]`, or one `- item` a line below it",
+}
+"""How a value of each form is written."""
 _OF_THE_WHOLE: Final = frozenset({"missing-source", "several-sources", "bad-file"})
 _DURATION_KEYS: Final = frozenset({"interval", "timeout", "grace", "idle_after"})
 _MISSING_HINTS: Final[Mapping[str, str]] = {
@@ -158,23 +166,23 @@ def _explanation(path: Path, error: ErrorDetails) -> tuple[str, str, str]:
     if kind == "string_type":
         return "not-text", f"must be text, not {describe(value)}", _text_hint(path, value)
     if kind in _WANTED:
-        return "wrong-type", f"must be {_WANTED[kind]}, not {describe(value)}", ""
+        return "wrong-type", f"must be {_WANTED[kind]}, not {describe(value)}", _FORMS[_WANTED[kind]]
     return _limit_explanation(kind, context)
 
 
 def _limit_explanation(kind: str, context: Mapping[str, Any]) -> tuple[str, str, str]:
     if kind == "literal_error":
         expected = str(context["expected"]).replace("'", "`")
-        return "unknown-choice", f"must be {expected}", ""
+        return "unknown-choice", f"must be {expected}", "write one of them as it stands here"
     if kind == "greater_than_equal":
-        return "out-of-range", f"must be at least {context['ge']}", ""
+        return "out-of-range", f"must be at least {context['ge']}", "raise it"
     if kind == "greater_than":
-        return "out-of-range", f"must be more than {context['gt']:g}", ""
+        return "out-of-range", f"must be more than {context['gt']:g}", "raise it, or remove the key"
     if kind == "less_than_equal":
-        return "out-of-range", f"must be at most {context['le']}", ""
+        return "out-of-range", f"must be at most {context['le']}", "lower it"
     if kind == "too_short":
         return "empty-value", "must not be empty", "add an item, or remove the key"
-    return "wrong-type", "does not fit", ""
+    return "wrong-type", "does not fit", "see `schemas/README.md` for its form"
 
 
 def _custom_text(error: ErrorDetails) -> tuple[str, str]:
@@ -185,7 +193,7 @@ def _custom_text(error: ErrorDetails) -> tuple[str, str]:
 def _text_hint(path: Path, value: object) -> str:
     if path[-1:] and path[-1] in _DURATION_KEYS:
         return "write a whole number and a unit: `30s`, `5m` or `1h`"
-    return "put it in quotes" if isinstance(value, int | float) else ""
+    return "put it in quotes" if isinstance(value, int | float) else "write it on one line, or after `|`"
 
 
 def describe(value: Value | object) -> str:

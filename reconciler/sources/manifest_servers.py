@@ -97,3 +97,11 @@ def regions_of(server: ReadServer) -> tuple[str, ...]:
         if "regions" in part.model_fields_set:
             return part.regions
     return server.manifest.fly.regions
+
+
+def region_place(server: ReadServer, region: str) -> Location:
+    """Where a region of a server was written: at the server, in the defaults, or for the fleet."""
+    for path in ((*server.path, "regions"), ("defaults", "regions"), ("fly", "regions")):
+        if server.document.has(path):
+            return server.document.place((*path, regions_of(server).index(region)))
+    return server.location

@@ -25,12 +25,14 @@ from reconciler.sources.manifest_servers import (
     ReadServer,
     environment_of,
     health_of,
+    region_place,
     regions_of,
     scale_of,
     vm_of,
 )
 from schemas.v1 import machine as schema
 from schemas.v1.manifest import Server
+from schemas.v1.regions import REGIONS, near_region
 from schemas.v1.sizes import size_fault
 from schemas.v1.terms import LONGEST_APP_NAME, seconds
 
@@ -57,6 +59,16 @@ def _size_problems(server: ReadServer) -> Iterator[Problem]:
     vm = vm_of(server)
     if fault := size_fault(vm.cpu_kind, vm.cpus, vm.memory_mb):
         yield server.problem("bad-size", fault.message, fault.hint, server.place("vm", fault.field))
+
+
+def region_warnings(server: ReadServer) -> Iterator[Problem]:
+    """Regions that Fly is not known to have: misspelt, closed, or newer than this version."""
+    for region in regions_of(server):
+        if region not in REGIONS:
+            near = near_region(region)
+            hint = f"did you mean `{near}`, {REGIONS[near]}?" if near else "`fly platform regions` lists them"
+            message = f"Fly is not known to have a region `{region}`"
+            yield server.problem("unknown-region", message, hint, region_place(server, region))
 
 
 def _scale_problems(server: ReadServer) -> Iterator[Problem]:
@@ -178,4 +190,5 @@ def _health(health: schema.Health) -> HealthPolicy:
         interval_s=float(seconds(health.interval)),
         timeout_s=float(seconds(health.timeout)),
         grace_s=float(seconds(health.grace)),
+        expected_tools=health.probe.tools,
     )

@@ -27,7 +27,7 @@ from reconciler.sources.manifest_policy import (
 )
 from reconciler.sources.manifest_problems import describe, key_path, shape_problems
 from reconciler.sources.manifest_servers import ReadServer
-from reconciler.sources.manifest_specs import server_problems, server_spec
+from reconciler.sources.manifest_specs import region_warnings, server_problems, server_spec
 from reconciler.sources.overlays import overlaid, overlay_problems, overlay_warnings
 from reconciler.sources.yaml_nodes import Document, Path, Value, read_document
 from schemas.v1.manifest import DEFAULT_ORGANIZATION, Manifest
@@ -74,7 +74,8 @@ def read_manifests(files: Mapping[str, bytes], environment: str = "") -> Manifes
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
     found = _fleet(manifests, servers)
     overlaid_by = overlay_warnings((document for document, _ in manifests), environment)
-    return replace(found, warnings=(*found.warnings, *overlaid_by))
+    regions = {(each.message, each.location): each for server in servers for each in region_warnings(server)}
+    return replace(found, warnings=(*found.warnings, *regions.values(), *overlaid_by))
 
 
 def _overlay(manifest: str, files: Mapping[str, bytes], environment: str) -> tuple[str, bytes] | None:

@@ -1,11 +1,11 @@
 """Size, number and health of a server's machines."""
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from schemas.v1.part import Part
-from schemas.v1.terms import Duration
+from schemas.v1.part import Part, without_default
+from schemas.v1.terms import Duration, Text
 
 MOST_MACHINES: Final = 100
 
@@ -73,6 +73,19 @@ class Scale(Part):
     )
 
 
+class Probe(Part):
+    """What an MCP round trip must show, beside an answer with at least one tool."""
+
+    tools: Annotated[tuple[Text, ...], Field(strict=False, min_length=1)] = Field(
+        default=(),
+        json_schema_extra=without_default,
+        title="Tools",
+        description="Patterns of tools (`*` and `?` as in a shell), each of which must fit a tool that the server "
+        "lists. Some servers start without a credential and silently leave out what needs it.",
+        examples=[["search_*"]],
+    )
+
+
 class Health(Part):
     """How a server proves that it is well."""
 
@@ -94,4 +107,10 @@ class Health(Part):
         description="How long a new machine may install and start before it counts as failed: a whole number and "
         "`s`, `m` or `h`.",
         examples=["2m"],
+    )
+    probe: Probe = Field(
+        default_factory=Probe,
+        title="Probe",
+        description="What a server must show over MCP to count as ready; without it, at least one tool.",
+        examples=[{"tools": ["search_*"]}],
     )

@@ -81,7 +81,7 @@ def _refuse(code: LiteralString, message: str, hint: str = "") -> PydanticCustom
 
 def _check_length(value: str) -> str:
     if len(value) > LONGEST_TERM:
-        raise _refuse("too-long", f"has {len(value)} characters; at most {LONGEST_TERM} are read")
+        raise _refuse("too-long", f"has {len(value)} characters; at most {LONGEST_TERM} are read", "shorten it")
     return value
 
 
@@ -93,7 +93,8 @@ def _check_name(value: str) -> str:
             "it becomes part of a Fly app name, for example `acme-time`",
         )
     if len(value) > LONGEST_APP_NAME:
-        raise _refuse("bad-name", f"has {len(value)} characters; at most {LONGEST_APP_NAME} fit in an app name")
+        message = f"has {len(value)} characters; at most {LONGEST_APP_NAME} fit in an app name"
+        raise _refuse("bad-name", message, "shorten it")
     return value
 
 
@@ -201,7 +202,8 @@ def _check_encrypted(value: str) -> str:
 
 def _check_no_nul(value: str) -> str:
     if "\0" in value:
-        raise _refuse("bad-text", "holds a NUL character, which no process argument or variable can carry")
+        message = "holds a NUL character, which no process argument or variable can carry"
+        raise _refuse("bad-text", message, "remove `\\0` from it")
     return value
 
 

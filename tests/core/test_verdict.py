@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.actions import DestroyApp, Outcome
+from reconciler.core.health_policy import HealthPolicy
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import (
@@ -130,6 +131,17 @@ def test_what_is_seen_decides_the_state(
     status = verdict(world.spec(), Evidence(machines=(machine,), probe=probe), now=world.now)
     assert (status.state, status.cause) == (state, cause)
     assert settling(status) is (state in {ServerState.PENDING, ServerState.STARTING, ServerState.INSTALLING})
+
+
+@pytest.mark.parametrize(("patterns", "ready"), [(("get_*",), True), (("get_*", "convert_*"), False)])
+def test_a_server_without_the_tools_that_it_should_have_is_degraded(
+    world: World, patterns: tuple[str, ...], *, ready: bool
+) -> None:
+    machine = world.machine(world.server().machines[0], checks=PASSING)
+    spec = world.spec(health=HealthPolicy(expected_tools=patterns))
+    status = verdict(spec, Evidence(machines=(machine,), probe=ANSWERED), now=world.now)
+    assert status.state is (ServerState.READY if ready else ServerState.DEGRADED)
+    assert ready or "no tool that fits convert_*" in status.detail
 
 
 def test_no_machine_is_pending(world: World) -> None:
