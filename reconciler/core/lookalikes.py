@@ -43,7 +43,7 @@ def _near(name: str, known: frozenset[str]) -> Iterator[str]:
 
 
 def _is_slip(name: str, candidate: str) -> bool:
-    if edit_distance(name, candidate, 2) > 2:
+    if edit_distance("-".join(_words(name)), "-".join(_words(candidate)), 2) > 2:
         return False
     own = _own_words(candidate)
     if set(own) <= set(_words(name)):

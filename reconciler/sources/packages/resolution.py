@@ -67,7 +67,11 @@ async def fault_of(resolution: Resolution, environment: Mapping[str, str]) -> st
     if any(mark in text for mark in _NEEDS_BUILD):
         return ""
     if _NO_SOLUTION not in text:
-        raise Unavailable("registry-unavailable", f"uv cannot resolve {resolution.release.package} now")
+        raise Unavailable(
+            "registry-unavailable",
+            f"uv cannot resolve {resolution.release.package} now",
+            hint="nothing is known about its dependencies; `uv pip compile` says why",
+        )
     return _reason(text)
 
 
