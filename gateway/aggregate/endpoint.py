@@ -23,7 +23,7 @@ from gateway.aggregate.modern import ModernSide
 from gateway.aggregate.sessions import ALL_SERVERS
 from gateway.aggregate.stream_verbs import StreamVerbs
 from gateway.aggregate.visit import Outlet, Visit
-from gateway.calls import NO_BODY, read_call
+from gateway.calls import NO_BODY, Call
 from gateway.client import Client, ClientGone
 from gateway.cors import cors_headers, preflight
 from gateway.decision import body_too_large
@@ -35,8 +35,8 @@ from gateway.protocol.headers import SESSION_HEADER, VERSION_HEADER
 from gateway.protocol.messages import InvalidMessage, Message, decode_line, read_message
 from gateway.protocol.revisions import META_VERSION, Era, era_of_post, era_of_stream
 from gateway.protocol.scan import MalformedJson
-from gateway.relay.wire import Headers
 from gateway.quotas import Quotas, told
+from gateway.relay.wire import Headers
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 
@@ -103,6 +103,7 @@ class AggregateEndpoint:
             http_method=scope["method"],
             raw_headers=headers,
             outlet=Outlet(client),
+            first=dict(reversed(headers)),
         )
         await self._observed(visit)
 
@@ -156,13 +157,13 @@ class AggregateEndpoint:
     async def _post(self, visit: Visit) -> None:
         _check_media_types(visit)
         body = await self._body(visit.client)
-        visit.client.call = read_call(body)
         try:
             text = decode_line(body)
             if text.lstrip().startswith("["):
                 await post_batch(self._legacy, visit, text)
                 return
             message = read_message(text)
+            visit.client.call = Call(message.method, _name_of(message))
         except MalformedJson as error:
             raise _refused(PARSE_ERROR, f"Parse error: {error}") from error
         except InvalidMessage as error:
@@ -194,6 +195,12 @@ class AggregateEndpoint:
             if size > self._settings.max_body_bytes:
                 raise body_too_large(self._settings)
         return b"".join(pieces)
+
+
+def _name_of(message: Message) -> str:
+    params = message.params
+    name = params.get("name", params.get("uri"))
+    return name if isinstance(name, str) else ""
 
 
 def _verb_era(visit: Visit) -> Era:

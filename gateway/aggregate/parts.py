@@ -92,7 +92,7 @@ def read_part(server: str, listing: Listing, result: Message) -> Part:
         place = members[listing.member]
     except (MalformedJson, KeyError) as error:
         raise UnreadablePart(f"its answer has no {listing.member}") from error
-    if not isinstance(place.value, list):
+    if result.text[place.start : place.start + 1] != "[":
         raise UnreadablePart(f"its answer has no list of {listing.member}")
     values, texts = json_array(place.value), array_items(result.text[place.start : place.end])
     keys = [json_object(value).get(listing.key) for value in values]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.aggregate.callers import View
@@ -11,11 +11,11 @@ from gateway.client import Client
 from gateway.headers import is_client_header
 from gateway.problems import UPSTREAM_FAULT_CODE
 from gateway.protocol.errors import Refusal, modern_status
-from gateway.protocol.headers import METHOD_HEADER, NAME_HEADER
+from gateway.protocol.headers import NAME_HEADER
 from gateway.protocol.scan import json_object
 from gateway.relay.wire import Headers
 
-_NAMED = frozenset({METHOD_HEADER.encode("ascii"), NAME_HEADER.encode("ascii")})
+_NAME = NAME_HEADER.encode("ascii")
 _TRACED = frozenset({b"traceparent", b"tracestate", b"baggage"})
 _IDENTIFYING = frozenset({b"host", b"origin", b"authorization"})
 
@@ -38,6 +38,8 @@ class Visit:
     http_method: str
     raw_headers: Headers
     outlet: "Outlet"
+    first: Mapping[bytes, bytes]
+    """The first value of each header."""
     told: Told = field(default_factory=Told)
 
     @property
@@ -52,8 +54,8 @@ class Visit:
 
     def header(self, name: str) -> str | None:
         """The first header of that name."""
-        wanted = name.encode("ascii")
-        return next((value.decode("latin-1").strip(" \t") for each, value in self.raw_headers if each == wanted), None)
+        value = self.first.get(name.encode("ascii"))
+        return value.decode("latin-1").strip(" \t") if value is not None else None
 
     @property
     def identity(self) -> Headers:
@@ -62,11 +64,12 @@ class Visit:
 
     def passed_headers(self, name: str | None) -> Headers:
         """The headers of a modern request that goes to one server, with the name that this server knows."""
-        kept = [header for header in self.raw_headers if is_client_header(header[0]) and header[0] not in _NAMED]
-        own = [header for header in self.raw_headers if header[0] in _IDENTIFYING]
-        method = [header for header in self.raw_headers if header[0] == METHOD_HEADER.encode("ascii")]
-        named = [(NAME_HEADER.encode("ascii"), name.encode("ascii"))] if name is not None else []
-        return [*own, *kept, *method, *named]
+        kept = [
+            header
+            for header in self.raw_headers
+            if header[0] in _IDENTIFYING or (header[0] != _NAME and is_client_header(header[0]))
+        ]
+        return kept if name is None else [*kept, (_NAME, name.encode("ascii"))]
 
     async def refuse(self, refusal: Refusal, raw_id: str | None) -> None:
         """Answer with an error: a legacy client gets it with status 200, where it is about a request it could read."""

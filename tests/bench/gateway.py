@@ -5,6 +5,8 @@ nginx as a plain proxy with a keep-alive pool, the gateway as it is served, and 
 keeps 16 connections busy (closed loop), so that no Python stands in the load generator's way; medians over the rounds.
 The second part sends 500 calls a second at fixed times and compares when the answers came (what a hop adds).
 Every target answers the same bytes to the same `tools/call`; the gateway checks a token, one of 21, and tool patterns.
+With `--aggregate` all of them get the call of a stateless client (2026-07-28), and one more target is the gateway's
+common address, where the tool is called `echo__echo`.
 A target's processor time is the figure that depends least on what else the machine does.
 """
 
@@ -21,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -41,6 +43,16 @@ HEADERS = {
     "Accept": "application/json, text/event-stream",
     "MCP-Protocol-Version": "2025-11-25",
 }
+MODERN = "2026-07-28"
+MODERN_BODY = BODY[:-2] + (
+    ',"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
+    '"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}}}'
+)
+
+
+def modern_headers(tool: str) -> dict[str, str]:
+    return {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call", "Mcp-Name": tool}
+
 
 NGINX = """
 worker_processes 1;
@@ -93,6 +105,17 @@ class Target:
     url: str
     process: psutil.Process
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    body: str = BODY
+
+    def stateless(self, *, path: str | None = None, name: str | None = None, tool: str = "echo") -> "Target":
+        """The same, or another address of it, as a stateless client calls it."""
+        return replace(
+            self,
+            name=name or self.name,
+            url=self.url if path is None else f"http://127.0.0.1:{self.port}{path}",
+            headers=self.headers | modern_headers(tool),
+            body=MODERN_BODY.replace('"name":"echo"', f'"name":"{tool}"', 1),
+        )
 
     @property
     def port(self) -> int:
@@ -186,7 +209,7 @@ class Measured:
 
 def load(target: Target, script: Path, connections: int, seconds: int) -> Measured:
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in (HEADERS | target.headers).items())
-    script.write_text(WRK.format(body=BODY, headers=lines), encoding="utf-8")
+    script.write_text(WRK.format(body=target.body, headers=lines), encoding="utf-8")
     before_s = target.cpu_s()
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), target.url]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -250,7 +273,8 @@ async def paced(target: Target, per_s: int, seconds: float) -> list[float]:
     latencies: list[float] = []
     fields = "".join(f"{name}: {value}\r\n" for name, value in (HEADERS | target.headers).items())
     path = "/" + target.url.split("/", 3)[3]
-    request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Content-Length: {len(BODY)}\r\n\r\n{BODY}".encode()
+    framing = f"Content-Length: {len(target.body)}\r\n\r\n{target.body}"
+    request = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}{framing}".encode()
 
     async def call(due_s: float) -> None:
         caller = idle.pop() if idle else (await loop.create_connection(Timed, "127.0.0.1", target.port))[1]
@@ -299,6 +323,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each kind")
     parser.add_argument("--connections", type=int, nargs="*", default=[16])
     parser.add_argument("--rate", type=int, default=500)
+    parser.add_argument("--aggregate", action="store_true", help="a stateless client, and the common address too")
     options = parser.parse_args()
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
@@ -311,6 +336,9 @@ def main() -> None:
         below = opened.enter_context(gateway("gateway", upstream, edge=True))
         asgi = opened.enter_context(gateway("gateway, ASGI only", upstream, edge=False))
         targets = [direct, proxy, below, asgi]
+        if options.aggregate:
+            common = below.stateless(path="/mcp", name="gateway, /mcp", tool="echo__echo")
+            targets = [*(target.stateless() for target in targets), common]
         closed_loop(targets, directory / "load.lua", options)
         open_loop(targets, options)
 
