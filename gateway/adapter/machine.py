@@ -25,6 +25,7 @@ from gateway.adapter.http.modern import ModernEndpoint
 from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.pool import SessionPool
 from gateway.adapter.http.requeststate import StateSeal
+from gateway.adapter.http.watched import watched_protocol
 from gateway.adapter.httpsource import Endpoint, HttpSource
 from gateway.adapter.launch import prepare_launch
 from gateway.adapter.log import AdapterLog
@@ -153,6 +154,7 @@ def _close_streams(pool: SessionPool, modern: ModernEndpoint) -> None:
 def _http_server(app: AdapterApp) -> _Server:
     config = uvicorn.Config(
         app,  # pyright: ignore[reportArgumentType] - uvicorn types scopes as closed dictionaries
+        http=watched_protocol() or "auto",
         access_log=False,
         log_config=None,
         lifespan="off",

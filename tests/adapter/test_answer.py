@@ -1,14 +1,18 @@
 """How an answer reaches its client: as JSON where it can, as a stream that is never silent for long where it must."""
 
-from collections.abc import MutableMapping
+import asyncio
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from gateway.adapter.http import answer as module
 from gateway.adapter.http.answer import answer
 from gateway.adapter.http.outbox import Outbox, Reply
+from gateway.adapter.http.shared_timer import SharedTimer
 from gateway.adapter.http.streams import StreamOutbox
 from gateway.adapter.http.wire import Exchange
 
@@ -26,7 +30,7 @@ class Client:
         self.left = anyio.Event()
         self.comments = anyio.Semaphore(0)
         self._reads = reads
-        self.exchange = Exchange(method="POST", path="/mcp", headers=(), receive=self.receive, send=self.send)
+        self.exchange = Exchange(method="POST", path="/mcp", raw_headers=(), receive=self.receive, send=self.send)
 
     async def receive(self) -> MutableMapping[str, Any]:
         await self.left.wait()
@@ -107,3 +111,41 @@ async def test_a_stream_outlives_its_client_and_an_unbegun_answer_does_not():
         with anyio.fail_after(5):
             await answer(client.exchange, outbox.attach(primed=False))
         assert outbox.is_gone != begun
+
+
+class Connection:
+    """What the event loop tells of a client."""
+
+    def __init__(self, *, is_lost: bool = False) -> None:
+        self.is_lost = is_lost
+        self.on_lost: Callable[[], None] | None = None
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["later", "already"])
+async def test_a_client_whose_connection_is_lost_is_noticed_without_waiting_for_it(is_lost: bool):
+    connection, outbox = Connection(is_lost=is_lost), Outbox()
+    exchange = replace(Client().exchange, connection=connection)
+    delivered: list[bool] = []
+
+    async def carry() -> None:
+        delivered.append(await answer(exchange, outbox))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(carry)
+            while connection.on_lost is None and not delivered:
+                await anyio.lowlevel.checkpoint()
+            if connection.on_lost is not None:
+                connection.on_lost()
+    assert (delivered, outbox.is_gone, connection.on_lost) == ([False], True, None)
+
+
+async def test_streams_that_wait_for_about_the_same_moment_share_a_timer():
+    timer = SharedTimer(asyncio.get_running_loop())
+    waiters = [asyncio.get_running_loop().create_future() for _ in range(3)]
+    groups = [timer.add(waiter, 0.9) for waiter in waiters]
+    groups[0].discard(waiters[0])
+    assert groups[0] is groups[1] is groups[2]
+    with anyio.fail_after(2):
+        await asyncio.gather(*waiters[1:])
+    assert not waiters[0].done()

@@ -51,7 +51,7 @@ class Listener:
         self.times: list[float] = []
         self.body = b""
         self.left = asyncio.Event()
-        self.exchange = Exchange(method="POST", path="/mcp", headers=(), receive=self.receive, send=self.send)
+        self.exchange = Exchange(method="POST", path="/mcp", raw_headers=(), receive=self.receive, send=self.send)
 
     async def receive(self) -> MutableMapping[str, Any]:
         await self.left.wait()

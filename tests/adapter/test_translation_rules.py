@@ -276,13 +276,16 @@ def test_nobody_is_nobody_s_principal():
 
 def test_the_gate_counts_what_is_running_and_forgets_what_has_ended():
     gate = CallGate(total=2, per_principal=1)
-    with gate.passing("alice"):
-        with pytest.raises(TooManyCalls), gate.passing("alice"):
-            pass
-        with gate.passing("bob"), pytest.raises(TooManyCalls), gate.passing("carol"):
-            pass
-    with gate.passing("alice"), gate.passing("bob"):
-        pass
+    gate.enter("alice")
+    with pytest.raises(TooManyCalls):
+        gate.enter("alice")
+    gate.enter("bob")
+    with pytest.raises(TooManyCalls):
+        gate.enter("carol")
+    gate.leave("alice")
+    gate.enter("carol")
+    gate.leave("bob")
+    gate.enter("alice")
 
 
 def test_tools_that_run_only_as_legacy_tasks_are_not_offered():

@@ -5,7 +5,9 @@ A stream begins with the first message that is not the answer, or after fifteen 
 comment every fifteen seconds so that nothing on the way takes it for dead.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from types import TracebackType
 
 import anyio
 
@@ -39,40 +41,64 @@ async def answer(exchange: Exchange, reader: Reader, *, headers: Headers = (), e
             return True
     except ClientGone:
         return False
-    delivered = False
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch, exchange, reader)
-        delivered = await _answer_slowly(exchange, reader, first, (headers, expected))
-        tasks.cancel_scope.cancel()
-    return delivered
+    async with _Watch(exchange, reader):
+        return await _answer_slowly(exchange, reader, first, (headers, expected))
 
 
 async def stream(exchange: Exchange, reader: Reader, is_over: Callable[[], bool]) -> None:
-    """Serve a GET stream until the client leaves, the outbox is closed or `is_over`. Raises nothing for any."""
-    await start(exchange, 200, EVENT_STREAM_HEADERS)
-    await write(exchange, KEEP_ALIVE_COMMENT + reader.opening(None), more=True)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_watch, exchange, reader)
-        await _pump(exchange, reader, is_over)
-        tasks.cancel_scope.cancel()
+    """Serve a GET stream until the client leaves, the outbox is closed or `is_over`. Raises nothing for any.
 
-
-async def _pump(exchange: Exchange, reader: Reader, is_over: Callable[[], bool]) -> None:
-    try:
-        while not is_over():
-            reply = await reader.take(KEEP_ALIVE_S)
-            await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=True)
-    except ClientGone:
-        pass  # Its session may also have been closed while the client still listens: end the body in either case.
+    Thousands of these wait at once, so that every function between this one and the queue counts.
+    """
+    opening = reader.opening(None)
+    async with _Watch(exchange, reader):
+        try:
+            await start(exchange, 200, EVENT_STREAM_HEADERS)
+            await write(exchange, KEEP_ALIVE_COMMENT + opening, more=True)
+            while not is_over():
+                reply = await reader.take(KEEP_ALIVE_S)
+                await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=True)
+        except ClientGone:
+            pass  # Its session may also have been closed while the client still listens: end the body in either case.
+        finally:
+            reader.leave()
     await write(exchange, b"", more=False)
 
 
-async def _watch(exchange: Exchange, reader: Reader) -> None:
-    while True:
-        event = await exchange.receive()
-        if event["type"] == "http.disconnect":
-            reader.leave()
-            return
+class _Watch:
+    """Tells a reader that the client of its exchange has gone, for as long as the block runs."""
+
+    __slots__ = ("_exchange", "_group", "_reader", "_watching")
+
+    def __init__(self, exchange: Exchange, reader: Reader) -> None:
+        self._exchange = exchange
+        self._reader = reader
+        self._group: asyncio.TaskGroup | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        connection = self._exchange.connection
+        if connection is None:
+            self._group = await asyncio.TaskGroup().__aenter__()
+            self._watching = self._group.create_task(self._wait())
+        elif connection.is_lost:
+            self._reader.leave()
+        else:
+            connection.on_lost = self._reader.leave
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._exchange.connection is not None:
+            self._exchange.connection.on_lost = None
+        if self._watching is not None and self._group is not None:
+            self._watching.cancel()
+            await self._group.__aexit__(kind, error, trace)
+
+    async def _wait(self) -> None:
+        while (await self._exchange.receive())["type"] != "http.disconnect":
+            pass
+        self._reader.leave()
 
 
 async def _answer_slowly(exchange: Exchange, reader: Reader, first: Reply | None, shape: tuple[Headers, int]) -> bool:

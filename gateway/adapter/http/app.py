@@ -4,7 +4,7 @@ This is the edge where errors become answers. Nothing is served before the serve
 the machine drains; both are 503 with a time to try again, so that a gateway waits instead of reporting a broken server.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from gateway.adapter.causes import AdapterFailure
 from gateway.adapter.child import CannotWrite
@@ -21,6 +21,7 @@ from gateway.adapter.http.wire import (
     Receive,
     Scope,
     Send,
+    Streaming,
     exchange_of,
     read_body,
     respond,
@@ -76,16 +77,18 @@ class AdapterApp:
         if exchange.path == "/health":
             await respond(exchange, 200 if self._status.is_ready else 503, self._status.body())
         elif exchange.path.rstrip("/") == "/mcp":
-            await self._guarded(exchange, self._mcp)
+            streaming = await self._guarded(exchange)
+            if streaming is not None:
+                await streaming()
         else:
             await respond(exchange, 404)
 
-    async def _guarded(self, exchange: Exchange, handle: Callable[[Exchange], Awaitable[None]]) -> None:
-        """Turn every failure into an answer."""
+    async def _guarded(self, exchange: Exchange) -> Streaming | None:
+        """Turn every failure into an answer; what is returned is still to be done, and fails no more."""
         try:
-            await handle(exchange)
+            return await self._mcp(exchange)
         except (ClientDisconnected, ClientGone):
-            return
+            return None
         except BodyTooLarge:
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message="the body is too large", http_status=413))
         except TooManyCalls:
@@ -98,48 +101,72 @@ class AdapterApp:
         except Exception as error:  # noqa: BLE001 - the edge of the application: nothing may leave a client without an answer
             self._log.event("internal-error", type=type(error).__name__, message=str(error))
             await refuse(exchange, Refusal(code=INTERNAL_ERROR, message="internal error", http_status=500))
+        return None
 
-    async def _mcp(self, exchange: Exchange) -> None:
+    async def _mcp(self, exchange: Exchange) -> Streaming | None:
         refusal = check_origin(exchange, self._origins)
         if refusal is not None:
             await refuse(exchange, refusal)
-        elif exchange.method in {"GET", "DELETE", "POST"}:
-            await self._ready_only(exchange)
-        else:
-            await respond(exchange, 405, headers=((b"allow", b"GET, POST, DELETE"),))
+            return None
+        if exchange.method in {"GET", "DELETE", "POST"}:
+            return await self._ready_only(exchange)
+        await respond(exchange, 405, headers=((b"allow", b"GET, POST, DELETE"),))
+        return None
 
-    async def _ready_only(self, exchange: Exchange) -> None:
+    async def _ready_only(self, exchange: Exchange) -> Streaming | None:
         if self._draining or self._endpoints is None or not self._status.serves:
             state = "draining" if self._draining else self._status.state.value
             await self._unavailable(exchange, Refusal(code=NOT_READY, message=f"the server is {state}"))
         elif exchange.method == "POST":
-            with self._gate.passing(exchange.principal):
-                await self._post(exchange, self._endpoints)
+            return await self._counted(exchange, self._endpoints)
         else:
-            await self._stream_verb(exchange, self._endpoints[0])
+            return await self._stream_verb(exchange, self._endpoints[0])
+        return None
+
+    async def _counted(self, exchange: Exchange, endpoints: Endpoints) -> Streaming | None:
+        """A request counts until it is over, which for a stream is when it ends."""
+        principal = exchange.principal
+        self._gate.enter(principal)
+        streaming = None
+        try:
+            streaming = await self._post(exchange, endpoints)
+        finally:
+            if streaming is None:
+                self._gate.leave(principal)
+        return None if streaming is None else self._counted_stream(principal, streaming)
+
+    def _counted_stream(self, principal: str, streaming: Streaming) -> Streaming:
+        async def counted() -> None:
+            try:
+                await streaming()
+            finally:
+                self._gate.leave(principal)
+
+        return counted
 
     async def _unavailable(self, exchange: Exchange, refusal: Refusal) -> None:
         await respond(exchange, 503, refusal.body(None), headers=_RETRY_SOON)
 
-    async def _stream_verb(self, exchange: Exchange, legacy: LegacyEndpoint) -> None:
+    async def _stream_verb(self, exchange: Exchange, legacy: LegacyEndpoint) -> Streaming | None:
         has_session = exchange.header(SESSION_HEADER) is not None
         if era_of_stream(version_header=exchange.header(VERSION_HEADER), session_header=has_session) is Era.MODERN:
             await respond(exchange, 405, headers=_ALLOW_POST)
         elif exchange.method == "GET":
-            await legacy.get(exchange)
+            return await legacy.get(exchange)
         else:
             await legacy.delete(exchange)
+        return None
 
-    async def _post(self, exchange: Exchange, endpoints: Endpoints) -> None:
+    async def _post(self, exchange: Exchange, endpoints: Endpoints) -> Streaming | None:
         refusal = check_post(exchange)
         if refusal is not None:
             await refuse(exchange, refusal)
-            return
+            return None
         try:
             text = decode_line(await read_body(exchange))
             if text.lstrip().startswith("["):
                 await _legacy_batch(exchange, text, endpoints[0])
-                return
+                return None
             message = read_message(text)
         except MalformedJson as error:
             await refuse(exchange, Refusal(code=PARSE_ERROR, message=f"Parse error: {error}"))
@@ -149,7 +176,8 @@ class AdapterApp:
             if self._leaving and belongs_elsewhere(exchange, message):
                 await respond(exchange, 503, headers=(ELSEWHERE, *_RETRY_SOON))
             else:
-                await _dispatch(exchange, message, endpoints)
+                return await _dispatch(exchange, message, endpoints)
+        return None
 
 
 async def _legacy_batch(exchange: Exchange, text: str, legacy: LegacyEndpoint) -> None:
@@ -159,7 +187,7 @@ async def _legacy_batch(exchange: Exchange, text: str, legacy: LegacyEndpoint) -
         await legacy.post_batch(exchange, text)
 
 
-async def _dispatch(exchange: Exchange, message: Message, endpoints: Endpoints) -> None:
+async def _dispatch(exchange: Exchange, message: Message, endpoints: Endpoints) -> Streaming | None:
     legacy, modern = endpoints
     era = era_of_post(
         version_header=exchange.header(VERSION_HEADER),
@@ -167,5 +195,7 @@ async def _dispatch(exchange: Exchange, message: Message, endpoints: Endpoints) 
         method=message.method,
         meta_version=META_VERSION in message.meta,
     )
-    endpoint = legacy if era is Era.LEGACY else modern
-    await endpoint.post(exchange, message)
+    if era is Era.MODERN:
+        return await modern.post(exchange, message)
+    await legacy.post(exchange, message)
+    return None

@@ -1,8 +1,6 @@
 """How many requests may be carried out at once, in the machine and for one known principal."""
 
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
 
 
 class TooManyCalls(Exception):
@@ -18,17 +16,16 @@ class CallGate:
         self._running: Counter[str] = Counter()
         self._all = 0
 
-    @contextmanager
-    def passing(self, principal: str) -> Generator[None]:
-        """One more request for as long as the block runs. Raises TooManyCalls."""
+    def enter(self, principal: str) -> None:
+        """One more request; `leave` must follow. Raises TooManyCalls."""
         if self._all >= self._total or (principal and self._running[principal] >= self._per_principal):
             raise TooManyCalls
         self._all += 1
         self._running[principal] += 1
-        try:
-            yield
-        finally:
-            self._all -= 1
-            self._running[principal] -= 1
-            if not self._running[principal]:
-                del self._running[principal]
+
+    def leave(self, principal: str) -> None:
+        """That request is over."""
+        self._all -= 1
+        self._running[principal] -= 1
+        if not self._running[principal]:
+            del self._running[principal]

@@ -10,7 +10,7 @@ from gateway.adapter.http.pool import Refused, SessionPool
 from gateway.adapter.http.session import Session
 from gateway.adapter.http.streams import EventsGone, StreamOutbox, StreamReader, parse_event_id
 from gateway.adapter.http.tenants import NoRoom
-from gateway.adapter.http.wire import Exchange, respond
+from gateway.adapter.http.wire import Exchange, Streaming, respond
 from gateway.protocol.affinity import SCOPE_HEADER
 from gateway.protocol.errors import INVALID_REQUEST, NOT_READY, PARSE_ERROR, Refusal
 from gateway.protocol.headers import SESSION_HEADER
@@ -61,24 +61,26 @@ class LegacyEndpoint:
         elif messages:
             await respond(exchange, 202)
 
-    async def get(self, exchange: Exchange) -> None:
-        """Serve the stream of the server's own messages, one at a time, or the rest of any stream that broke off."""
+    async def get(self, exchange: Exchange) -> Streaming | None:
+        """Serve the stream of the server's own messages, one at a time, or the rest of any stream that broke off.
+
+        What is returned serves it: whoever called this need not wait in it for the hours that it takes.
+        """
         if not accepts(exchange, "text/event-stream"):
             text = "Accept must list text/event-stream"
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=406))
-            return
+            return None
         session = await self._session(exchange, None)
         if session is None:
-            return
+            return None
         last_event = exchange.header("last-event-id")
         if last_event is not None:
-            await _resume(exchange, session, last_event)
-        elif session.general.is_read:
+            return await _resume(exchange, session, last_event)
+        if session.general.is_read:
             text = "the session already has a stream"
             await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=409))
-        else:
-            reader = session.general.attach(primed=session.primed)
-            await _serve_stream(exchange, session.general, reader)
+            return None
+        return _streaming(exchange, session.general, session.general.attach(primed=session.primed))
 
     async def delete(self, exchange: Exchange) -> None:
         """End a session."""
@@ -131,14 +133,14 @@ async def _carry_out(exchange: Exchange, session: Session, messages: list[Messag
         session.settle_stream(outbox)
 
 
-async def _resume(exchange: Exchange, session: Session, last_event: str) -> None:
+async def _resume(exchange: Exchange, session: Session, last_event: str) -> Streaming | None:
     try:
         outbox, reader = session.resume(*parse_event_id(last_event))
     except EventsGone:
         text = "the events after that one are not kept"
         await refuse(exchange, Refusal(code=INVALID_REQUEST, message=text, http_status=400))
-        return
-    await _serve_stream(exchange, outbox, reader)
+        return None
+    return _streaming(exchange, outbox, reader)
 
 
 async def _take_in(exchange: Exchange, session: Session, message: Message) -> None:
@@ -164,8 +166,5 @@ async def _read_batch(exchange: Exchange, text: str) -> list[Message]:
     return []
 
 
-async def _serve_stream(exchange: Exchange, outbox: StreamOutbox, reader: StreamReader) -> None:
-    try:
-        await stream(exchange, reader, lambda: outbox.is_complete)
-    finally:
-        outbox.detach(reader)
+def _streaming(exchange: Exchange, outbox: StreamOutbox, reader: StreamReader) -> Streaming:
+    return lambda: stream(exchange, reader, outbox.has_all)

@@ -34,12 +34,14 @@ _SUBSCRIBE_S = 10.0
 class Listen:
     """One stream. Made with `open`, ended with `close`."""
 
+    __slots__ = ("_methods", "_outbox", "_raw_id", "_voice")
+
     def __init__(self, message: Message, outbox: Outbox, voice: CommonVoice) -> None:
         assert message.raw_id is not None
         self._raw_id = message.raw_id
         self._outbox = outbox
         self._voice = voice
-        self._methods: set[str] = set()
+        self._methods: tuple[str, ...] = ()
 
     async def open(self, message: Message, live: Live) -> Refusal | None:
         """Subscribe and acknowledge; a server without anything to listen to refuses."""
@@ -73,7 +75,7 @@ class Listen:
         for flag, (capability, method) in _FLAGS.items():
             if wanted.get(flag) is True and declares(live.handshake.capabilities, capability, "listChanged"):
                 honoured[flag] = True
-                self._methods.add(method)
+                self._methods = (*self._methods, method)
         return honoured
 
     async def _subscribe(self, wanted: Mapping[str, object], live: Live) -> list[str]:

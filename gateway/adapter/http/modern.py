@@ -4,8 +4,6 @@ On a modern server requests pass as they are. On a legacy one they are translate
 clients that can be asked something, on the lane of their principal and capabilities. A disconnect is a cancellation.
 """
 
-from collections.abc import Callable
-
 from gateway.adapter.http.answer import answer
 from gateway.adapter.http.asking import AskableCall
 from gateway.adapter.http.common import CommonVoice
@@ -17,7 +15,7 @@ from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.requeststate import InvalidState, binding_of
 from gateway.adapter.http.shapes import discover_result
 from gateway.adapter.http.tenants import NoRoom
-from gateway.adapter.http.wire import Exchange, respond
+from gateway.adapter.http.wire import Exchange, Streaming, respond
 from gateway.adapter.toolheaders import ToolHeaders
 from gateway.adapter.upstream import Live
 from gateway.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, NOT_READY, Refusal
@@ -53,73 +51,85 @@ class ModernEndpoint:
         self._tools = tools
         self._listens: set[Listen | ModernCall] = set()
 
-    async def post(self, exchange: Exchange, message: Message) -> None:
-        """Carry out one message. Raises AdapterFailure, CannotWrite."""
+    async def post(self, exchange: Exchange, message: Message) -> Streaming | None:
+        """Carry out one message; a stream that it opens is still to be served. Raises AdapterFailure, CannotWrite."""
         if message.kind is MessageKind.RESPONSE:
             await _refuse(exchange, Refusal(code=INVALID_REQUEST, message="a client sends no responses"), None)
-            return
+            return None
         if message.kind is MessageKind.NOTIFICATION:
             await respond(exchange, 202)
-            return
+            return None
         live = await self._common.upstream.live()
-        refusal = check_modern_request(message, exchange.headers)
+        headers = exchange.headers
+        refusal = check_modern_request(message, headers)
         if refusal is None and message.method == "tools/call":
-            refusal = await self._tools.check(message, list(exchange.headers), live)
+            refusal = await self._tools.check(message, headers, live)
         if refusal is not None:
             await _refuse(exchange, refusal, message.raw_id)
         elif message.method in _REMOVED:
             await _refuse(exchange, _not_found(message.method), message.raw_id)
         elif live.handshake.era is Era.MODERN:
-            await self._pass(exchange, message, live)
+            return await self._pass(exchange, message, live)
         else:
-            await self._translate(exchange, message, live)
+            return await self._translate(exchange, message, live)
+        return None
 
     def close_streams(self) -> None:
         """End the open listen streams, so that a drain does not wait for them."""
         for listen in list(self._listens):
             listen.close()
 
-    async def _pass(self, exchange: Exchange, message: Message, live: Live) -> None:
+    async def _pass(self, exchange: Exchange, message: Message, live: Live) -> Streaming | None:
         outbox = Outbox(live.connection)
         call = ModernCall(message, outbox, live, exchange.principal)
         call.submit(message)
         if message.method == LISTEN:
-            self._listens.add(call)
-        try:
-            await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
-        finally:
-            self._listens.discard(call)
+            return self._passed_listen(exchange, call, outbox)
+        await _answer_or(exchange, outbox, call)
+        return None
 
-    async def _translate(self, exchange: Exchange, message: Message, live: Live) -> None:
+    def _passed_listen(self, exchange: Exchange, call: ModernCall, outbox: Outbox) -> Streaming:
+        self._listens.add(call)
+
+        async def streaming() -> None:
+            try:
+                await _answer_or(exchange, outbox, call)
+            finally:
+                self._listens.discard(call)
+
+        return streaming
+
+    async def _translate(self, exchange: Exchange, message: Message, live: Live) -> Streaming | None:
         if message.method == "server/discover":
             await respond(exchange, 200, _discovered(live, message))
-            return
+            return None
         refusal = _unserved(message.method, live)
         if refusal is not None:
             await _refuse(exchange, refusal, message.raw_id)
         elif message.method in _STATEFUL and message.params.get("requestState") is not None:
             await self._resume(exchange, message)
         else:
-            await self._start(exchange, message)
+            return await self._start(exchange, message)
+        return None
 
-    async def _start(self, exchange: Exchange, message: Message) -> None:
+    async def _start(self, exchange: Exchange, message: Message) -> Streaming | None:
         """Carry out a request on the process that fits its client."""
         try:
             voice = self._voice_for(exchange, message)
         except NoRoom:
             refusal = Refusal(code=NOT_READY, message="too many servers run; try again later")
             await respond(exchange, 503, refusal.body(message.raw_id), headers=_RETRY_AFTER)
-            return
+            return None
         live = await voice.upstream.live()
         if message.method == LISTEN:
-            await self._listen(exchange, message, voice, live)
-            return
+            return await self._listen(exchange, message, voice, live)
         outbox = Outbox(live.connection)
         call = self._call(exchange, message, outbox, (voice, live))
         if call.log_level is not None:
             voice.level.want(live, call.log_level)
         call.submit(message)
-        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+        await _answer_or(exchange, outbox, call)
+        return None
 
     def _voice_for(self, exchange: Exchange, message: Message) -> CommonVoice:
         askable = askable_part(json_object(message.meta.get(META_CLIENT_CAPABILITIES)))
@@ -154,30 +164,46 @@ class ModernEndpoint:
             self._lot.restore(message.params["requestState"], call)
             await _refuse(exchange, refusal, message.raw_id)
             return
-        await _answer_or(exchange, outbox, lambda: call.cancel("the client disconnected"))
+        await _answer_or(exchange, outbox, call)
 
-    async def _listen(self, exchange: Exchange, message: Message, voice: CommonVoice, live: Live) -> None:
+    async def _listen(self, exchange: Exchange, message: Message, voice: CommonVoice, live: Live) -> Streaming | None:
         outbox = Outbox(live.connection)
         listen = Listen(message, outbox, voice)
         self._listens.add(listen)
+        opened = False
         try:
             refusal = await listen.open(message, live)
-            if refusal is not None:
-                await _refuse(exchange, refusal, message.raw_id)
-                return
-            await answer(exchange, outbox)
+            opened = refusal is None
         finally:
-            self._listens.discard(listen)
-            voice.let_go(listen)
+            if not opened:
+                self._end_listen(listen, voice)
+        if refusal is not None:
+            await _refuse(exchange, refusal, message.raw_id)
+            return None
+        return self._heard(exchange, outbox, listen, voice)
+
+    def _heard(self, exchange: Exchange, outbox: Outbox, listen: Listen, voice: CommonVoice) -> Streaming:
+        async def streaming() -> None:
+            try:
+                await answer(exchange, outbox)
+            finally:
+                self._end_listen(listen, voice)
+
+        return streaming
+
+    def _end_listen(self, listen: Listen, voice: CommonVoice) -> None:
+        self._listens.discard(listen)
+        voice.let_go(listen)
 
 
-async def _answer_or(exchange: Exchange, outbox: Outbox, cancel: Callable[[], None]) -> None:
+async def _answer_or(exchange: Exchange, outbox: Outbox, call: ModernCall) -> None:
+    """Answer with what the call gives, or cancel it when its client leaves."""
     delivered = False
     try:
         delivered = await answer(exchange, outbox)
     finally:
         if not delivered:
-            cancel()
+            call.cancel("the client disconnected")
 
 
 async def _refuse(exchange: Exchange, refusal: Refusal, raw_id: str | None) -> None:

@@ -28,7 +28,7 @@ class NativeSession(Session):
     def __init__(self, session_id: str, principal: str, common: CommonVoice | None) -> None:
         super().__init__(session_id, principal, isolated=common is None)
         self._common = common
-        self._own_uris: set[str] = set()
+        self._own_uris: frozenset[str] = frozenset()
         self._level: object = None
         self._announced = common is not None
 
@@ -130,11 +130,11 @@ class NativeSession(Session):
     def _remember(self, message: Message) -> None:
         uri = message.params.get("uri")
         if message.method == "resources/subscribe" and isinstance(uri, str):
-            self._own_uris.add(uri)
+            self._own_uris |= {uri}
             if self._common is not None:
                 self._common.uris.add(self, uri)
         elif message.method == "resources/unsubscribe" and isinstance(uri, str):
-            self._own_uris.discard(uri)
+            self._own_uris -= {uri}
         elif message.method == "logging/setLevel":
             self._level = message.params.get("level")
 

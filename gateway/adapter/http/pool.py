@@ -91,7 +91,8 @@ class SessionPool:
         self._tenancy.remove(session)
         self._children.remove(session)
         session.end("its session was ended")
-        session.scope.cancel()
+        if session.scope is not None:
+            session.scope.cancel()
         session.closed()
 
     def close_streams(self) -> None:
@@ -184,11 +185,12 @@ class SessionPool:
         session.upstream = Upstream(self._source, session, greeting, self._log)
         session.upstream.announce_at_once = False
         session.upstream.on_restart = session.restore
-        self._tasks.start_soon(self._run_isolated, session)
+        scope = session.scope = anyio.CancelScope()
+        self._tasks.start_soon(self._run_isolated, session, scope)
         return (await session.upstream.live()).handshake
 
-    async def _run_isolated(self, session: NativeSession) -> None:
-        with session.scope:
+    async def _run_isolated(self, session: NativeSession, scope: anyio.CancelScope) -> None:
+        with scope:
             try:
                 await session.upstream.run()
             except AdapterFailure as failure:

@@ -46,7 +46,7 @@ class Session(ABC):
         self.principal = principal
         self.isolated = isolated
         self.revision = ""
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope | None = None
         self.calls: dict[int, LegacyCall] = {}
         self.questions: dict[int, Question] = {}
         self.general = StreamOutbox(GENERAL)
@@ -147,7 +147,7 @@ class Session(ABC):
     def sweep(self, now_s: float) -> None:
         """Forget streams that nobody came back for; give up questions that reached no client for a minute."""
         for name, stream in list(self._streams.items()):
-            kept_s = _KEPT_STREAM_S if stream.is_complete else _KEPT_UNREAD_S
+            kept_s = _KEPT_STREAM_S if stream.has_all() else _KEPT_UNREAD_S
             if not stream.is_read and now_s - stream.last_read_s > kept_s:
                 self._streams.pop(name).leave()
         if self.general.is_read or self.calls:

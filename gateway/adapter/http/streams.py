@@ -16,6 +16,8 @@ GENERAL = "g"
 _MAX_KEPT_EVENTS = 256
 _MAX_KEPT_BYTES = 4 * 1024 * 1024
 _RETRY_MS = 1_000
+_NOTHING_KEPT: deque[tuple[int, Reply]] = deque()
+"""See `NO_REPLIES`."""
 _EVENT_ID = re.compile(r"(g|p[0-9]{1,9})-([0-9]{1,12})")
 
 
@@ -37,6 +39,18 @@ class StreamOutbox(Outbox):
     `expected` is how many final messages the stream ends with, 0 for one without an end.
     """
 
+    __slots__ = (
+        "_expected",
+        "_finals",
+        "_kept",
+        "_kept_bytes",
+        "_number",
+        "_reader",
+        "_streaming",
+        "last_read_s",
+        "name",
+    )
+
     def __init__(self, name: str, throttle: Throttle | None = None, *, expected: int = 0) -> None:
         super().__init__(throttle)
         self.name = name
@@ -45,7 +59,7 @@ class StreamOutbox(Outbox):
         self._streaming = False
         self._finals = 0
         self._number = 0
-        self._kept: deque[tuple[int, Reply]] = deque()
+        self._kept: deque[tuple[int, Reply]] = _NOTHING_KEPT
         self._kept_bytes = 0
         self._reader: StreamReader | None = None
 
@@ -54,8 +68,7 @@ class StreamOutbox(Outbox):
         """Whether a client has been given ids of this stream."""
         return self._streaming
 
-    @property
-    def is_complete(self) -> bool:
+    def has_all(self) -> bool:
         """Whether everything there will be has been taken."""
         return bool(self._expected) and self._finals >= self._expected
 
@@ -120,6 +133,8 @@ class StreamOutbox(Outbox):
             self._keep(reply)
 
     def _keep(self, reply: Reply) -> None:
+        if self._kept is _NOTHING_KEPT:
+            self._kept = deque()
         self._kept.append((self._number, reply))
         self._kept_bytes += len(reply.body)
         while len(self._kept) > _MAX_KEPT_EVENTS or (self._kept_bytes > _MAX_KEPT_BYTES and len(self._kept) > 1):
@@ -128,6 +143,8 @@ class StreamOutbox(Outbox):
 
 class StreamReader:
     """See `Reader`. `primed` streams begin with an id, for clients of the revision that knows events without data."""
+
+    __slots__ = ("_outbox", "_primed")
 
     def __init__(self, outbox: StreamOutbox, *, primed: bool) -> None:
         self._outbox = outbox

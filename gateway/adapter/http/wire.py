@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import cast
 
 from gateway.adapter.child import DEFAULT_MESSAGE_BYTES
+from gateway.adapter.http.watched import CONNECTION, ClientConnection
 from gateway.protocol.affinity import PRINCIPAL_HEADER
 
 Scope = MutableMapping[str, object]
 Event = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
+Streaming = Callable[[], Awaitable[None]]
+"""What is left to do when a stream has been opened: serve it to its end. It goes up to the edge of the application,
+so that no handler stays in memory for as long as the stream is open.
+"""
 
 JSON_TYPE = (b"content-type", b"application/json")
 EVENT_STREAM_HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -41,37 +46,53 @@ class ClientDisconnected(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One HTTP request and the way to answer it. `headers` are (lower-case name, value) pairs, duplicates included."""
+    """One HTTP request and the way to answer it. `raw_headers` are those of ASGI, whose names are in lower case.
+
+    They are read when they are asked for, because most are never, and an open stream holds its exchange for hours.
+    """
 
     method: str
     path: str
-    headers: Sequence[tuple[str, str]]
+    raw_headers: Sequence[tuple[bytes, bytes]]
     receive: Receive
     send: Send
     max_body_bytes: int = DEFAULT_MESSAGE_BYTES
+    connection: ClientConnection | None = None
 
     @property
     def principal(self) -> str:
         """Who calls, as the gateway says; empty where nobody is told apart."""
         return self.header(PRINCIPAL_HEADER) or ""
 
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Every header as (lower-case name, value), duplicates included."""
+        return [(name.decode("latin-1"), _text(value)) for name, value in self.raw_headers]
+
     def header(self, name: str) -> str | None:
         """The first value of a header, None when absent."""
-        return next((value for each, value in self.headers if each == name), None)
+        wanted = name.encode("latin-1")
+        for each, value in self.raw_headers:
+            if each == wanted:
+                return _text(value)
+        return None
 
 
 def exchange_of(scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> Exchange:
     """Read an ASGI HTTP scope."""
-    raw = cast(Sequence[tuple[bytes, bytes]], scope["headers"])
-    headers = [(name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")) for name, value in raw]
     return Exchange(
         method=cast(str, scope["method"]),
         path=cast(str, scope["path"]),
-        headers=headers,
+        raw_headers=cast(Sequence[tuple[bytes, bytes]], scope["headers"]),
         receive=receive,
         send=send,
         max_body_bytes=max_body_bytes,
+        connection=cast(ClientConnection | None, scope.get(CONNECTION)),
     )
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \t")
 
 
 async def read_body(exchange: Exchange) -> bytes:

@@ -1,0 +1,49 @@
+"""Notice that a client has closed its connection, for the price of one attribute.
+
+ASGI tells it only to a task that waits for it, and such a task is the largest part of what an idle event stream takes.
+uvicorn's protocol on httptools is told by the event loop anyway; where it is not installed, a task has to do.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, cast
+
+CONNECTION = "catwalk.connection"
+"""Where a scope has its connection."""
+
+
+class ClientConnection(Protocol):
+    """What a request came through."""
+
+    is_lost: bool
+    on_lost: Callable[[], None] | None
+    """Called once when the client closes it. One at a time: a connection carries one request after the other."""
+
+
+def watched_protocol() -> type[asyncio.Protocol] | None:
+    """Uvicorn's protocol as a `ClientConnection`; None where httptools is not installed."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: PLC0415 - optional
+    except ImportError:
+        return None
+
+    class WatchedProtocol(HttpToolsProtocol):
+        # In slots, because uvicorn's own attributes fill the dictionary that all its connections share the keys of.
+        __slots__ = ("is_lost", "on_lost")
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(cast(asyncio.Transport, transport))
+            self.is_lost = False
+            self.on_lost: Callable[[], None] | None = None
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            cast(dict[str, object], self.scope)[CONNECTION] = self
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            self.is_lost = True
+            if self.on_lost is not None:
+                self.on_lost()
+
+    return WatchedProtocol
