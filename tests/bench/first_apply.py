@@ -1,4 +1,4 @@
-"""How much of what Fly's rate limits allow a first apply makes use of. Run by hand: `python -m tests.bench.first_apply`.
+"""How much of what Fly's rate limits allow a first apply uses. Run by hand: `python -m tests.bench.first_apply`.
 
 Fly counts calls by action and app or machine, and every server is an app of its own. So the limits allow as many
 servers side by side as there are, and bind each by itself: a fleet can be applied in the time that one server takes.

@@ -55,7 +55,7 @@ class Figures:
     refused: int
     """Calls that were answered 429."""
     awake_s: float
-    """One pass that finds nothing to do, with every machine awake: each is read by itself, for its checks."""
+    """Median of the passes that find nothing to do, with every machine awake: each is read, for its checks."""
     awake_cpu_s: float
     idle_s: float
     """Median of the passes that find nothing to do, with every machine asleep."""
@@ -189,7 +189,7 @@ async def measured(directory: Path, url: str, servers: int, rounds: int, line: C
         await until_settled(subject)
         # For a minute after a change the client reads what it touched one by one, because lists may lag.
         await asyncio.sleep(LAG_S + REST_S)
-        awake_s, awake_cpu_s = await timed(subject, Trigger.POLL, 1)
+        awake_s, awake_cpu_s = await timed(subject, Trigger.POLL, rounds)
         line.send("let them sleep")
         await asyncio.to_thread(line.recv)
         # The first pass after that reads each machine once more, because all have changed.
@@ -281,7 +281,7 @@ def main() -> None:
             f"| {one.idle_cpu_s / size * 1000:.2f} | {one.memory_mib:.0f} |",
             flush=True,
         )
-    PLOT.write_text(plot(figures), encoding="utf-8")
+        PLOT.write_text(plot(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":
