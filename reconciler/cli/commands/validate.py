@@ -15,6 +15,7 @@ from reconciler.cli.problems import NO, exit_code
 from reconciler.cli.validation import Validation, validate_directory
 from reconciler.cli.validation_formats import FORMATS
 from reconciler.cli.validation_packages import PackageSource
+from reconciler.cli.validation_registry import ListedVariables
 from reconciler.core.findings import Finding
 from reconciler.settings import in_environment, read_settings
 from reconciler.sources.packages import PackageCatalog
@@ -70,8 +71,10 @@ def command(*, paths: tuple[Path, ...], environment_name: str, **options: Unpack
 async def _validate(directories: Sequence[Path], asking: Asking, environment: str) -> list[Finding]:
     if asking is Asking.NOBODY:
         return await _validate_all(directories, None, environment)
+    url = read_settings(os.environ).mcp_registry_url
     async with PackageCatalog() as catalog:
-        source = PackageSource(releases=catalog, resolves=asking is Asking.ALL)
+        listed = ListedVariables(catalog.session, url, catalog.registry_name)
+        source = PackageSource(releases=catalog, required_variables=listed, resolves=asking is Asking.ALL)
         return await _validate_all(directories, source, environment)
 
 

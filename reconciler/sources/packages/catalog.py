@@ -16,7 +16,7 @@ from reconciler.core.types import PackageReference, Registry
 from reconciler.errors import SourceError
 from reconciler.sources.packages.cache import AnswerCache, cache_folder
 from reconciler.sources.packages.fetch import certificates
-from reconciler.sources.packages.npm import npm_release
+from reconciler.sources.packages.npm import npm_registry_name, npm_release
 from reconciler.sources.packages.npm_settings import NpmSettings
 from reconciler.sources.packages.pypi import pypi_release
 from reconciler.sources.packages.resolution import KEEP_FOR, fault_of, refusal, resolution_of
@@ -138,6 +138,22 @@ class PackageCatalog:
             self._cache.put(*resolution.key, facts=fault, fresh_for=KEEP_FOR)
         if fault:
             raise refusal(release, fault)
+
+    async def registry_name(self, release: Release) -> str:
+        """The name under which the MCP registry lists a package; empty where the package states none.
+
+        Raises:
+            Unavailable: the package registry does not answer.
+        """
+        if release.registry_name or release.package.registry is not Registry.NPM:
+            return release.registry_name
+        settings = await self._settings.npm()
+        return await npm_registry_name(self._session, settings, release.package) if settings is not None else ""
+
+    @property
+    def session(self) -> Session:
+        """The connections and the cache, for other questions about the same packages."""
+        return self._session
 
     @property
     def outdated(self) -> tuple[Problem, ...]:

@@ -62,6 +62,21 @@ async def _release(session: Session, settings: NpmSettings, reference: PackageRe
     return release_of(facts)
 
 
+async def npm_registry_name(session: Session, settings: NpmSettings, package: PackageReference) -> str:
+    """`mcpName` of one version, which the abbreviated packument leaves out; empty where it has none.
+
+    Raises:
+        Unavailable: the registry does not answer, and nothing of it was kept.
+    """
+    registry = settings.registry_of(package.name)
+    url = f"{registry}/{quote(package.name, safe='@')}/{quote(package.version, safe='')}"
+    request = Request(url=url, headers={"Accept": FULL, **settings.authorization(registry)})
+    name = await session.answer(
+        ("npm-name", url), request, lambda page: _text(_object(_parse(page.body)).get("mcpName"))
+    )
+    return name if isinstance(name, str) else ""
+
+
 def read_packument(reference: PackageReference, page: Page) -> Release:
     """What a packument says about one version.
 
