@@ -31,6 +31,7 @@ from reconciler.cli.remote_servers import RemoteServers
 from reconciler.cli.routes import RouteKeeper
 from reconciler.cli.serving import serve
 from reconciler.cli.stored_view import MOST_TRANSITIONS
+from reconciler.cli.tool_desk import GatewayToolDesk
 from reconciler.cli.wiring import Wired
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import ServerState, ServerStatus
@@ -168,18 +169,20 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     inbox = await _shared_inbox(connected, manner, worker)
     proposing = proposal_worker(connected, manner.proposals)
     on_loopback = manner.gateway.is_bound_to_loopback
+    desk = GatewayToolDesk(stage.gateway_url)
     app = create_app(
         _gateway_settings(stage, manner),
         stage.routes,
         lambda: _readiness(stage, connected, stop),
         route_handlers=[
-            *web_handlers(view, connected.ports.clock, guards=manner.guards),
+            *web_handlers(view, connected.ports.clock, guards=manner.guards, tools=desk),
             *_webhook_handlers(connected, manner, worker, inbox, proposing),
             *([metrics_handler(stage.registry)] if on_loopback else []),
         ],
         # A page in a browser can reach loopback under a name of its own; collectors call others by their address.
         plugins=[] if on_loopback else [MetricsPage(stage.registry)],
     )
+    desk.connect(app)
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
     return _Cast(view=view, worker=worker, inbox=inbox, proposing=proposing, app=app, stop=stop)
 

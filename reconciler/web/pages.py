@@ -24,6 +24,7 @@ from reconciler.web.pulls import show_pull
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
 from reconciler.web.timeline import timeline
+from reconciler.web.tools import show_tools, try_tool
 
 SHOWN_PASSES: Final = 12
 """Passes at the foot of the dashboard."""
@@ -62,7 +63,7 @@ def _page(site: Site, template: str, **values: object) -> Response[str]:
     return page(site.templates, template, {**values, "fleet_name": site.view.fleet}, now=site.clock.now())
 
 
-PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_revision, show_pull)
+PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_tools, try_tool, show_revision, show_pull)
 
 
 def pages_router(site: Site, guards: Sequence[Guard]) -> Router:

@@ -5,7 +5,7 @@ Litestar passes one `Site` to every handler of this room as the dependency `site
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment
 from litestar.connection import ASGIConnection
@@ -17,6 +17,9 @@ from reconciler.loop.ports import Clock
 from reconciler.web.events import LiveStreams
 from reconciler.web.rendering import templates
 from reconciler.web.view import FleetView
+
+if TYPE_CHECKING:
+    from reconciler.web.tools import ToolDesk
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None] | None]
 """Lets a request through or raises; Litestar's own `Guard` with its gaps filled in."""
@@ -30,6 +33,8 @@ class Site:
     clock: Clock
     templates: Environment = field(default_factory=templates)
     streams: LiveStreams = field(default_factory=LiveStreams)
+    tools: "ToolDesk | None" = None
+    """Who asks servers for their tools; None where nobody can."""
 
 
 AskedSite = NamedDependency[SkipValidation[Site]]

@@ -132,6 +132,19 @@ def test_the_pages_and_the_health_routes_answer(quickstart: tuple[Catwalk, Event
         assert client.get("/api/fleet").json()["counts"] == {"ready": 3}
 
 
+def test_a_tool_is_tried_from_the_dashboard(quickstart: tuple[Catwalk, Event]) -> None:
+    _, ready = quickstart
+    gateway = ready["gateway"]
+    page = httpx.get(f"{gateway}/servers/time/tools", timeout=60)
+    assert "get_current_time" in page.text
+    assert "timezone" in page.text
+    form = {"tool": "get_current_time", "arguments": '{"timezone": "Europe/Berlin"}'}
+    answer = httpx.post(f"{gateway}/servers/time/tools", data=form, headers={"Origin": gateway}, timeout=60)
+    assert "It answered." in answer.text
+    assert "day_of_week" in answer.text
+    assert httpx.post(f"{gateway}/servers/time/tools", data=form, timeout=60).status_code == 403
+
+
 def test_a_foreign_origin_is_refused(quickstart: tuple[Catwalk, Event]) -> None:
     _, ready = quickstart
     answer = httpx.post(url(ready, "time"), headers={"Origin": "http://evil.example.com"}, json={}, timeout=10)
