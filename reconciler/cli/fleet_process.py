@@ -45,6 +45,7 @@ from reconciler.loop.ports import ProposalSource
 from reconciler.loop.progress import Chorus, Progress
 from reconciler.loop.proposing import ProposalWorker
 from reconciler.loop.schedule import ScheduleSettings
+from reconciler.loop.standing_by import RemoteFollower
 from reconciler.loop.usage import UsageBook
 from reconciler.loop.worker import Worker
 from reconciler.web.handlers import web_handlers
@@ -271,10 +272,19 @@ async def _remember(stage: Stage, connected: Wired, manner: Manner) -> None:
 
 async def _follow_leader(stage: Stage, connected: Wired, manner: Manner, stop: anyio.Event) -> None:
     """Keeps routes and pages of a process that stands by in step with what the leader records."""
+    ports = connected.ports
+    remotes = RemoteFollower(
+        source=ports.source,
+        read_manifests=connected.plain_reader,
+        secrets=ports.secrets,
+        remotes=ports.remotes,
+        clock=ports.clock,
+    )
     while not await pause(stop, FOLLOW_S):
         if not _leads(connected):
             with suppress(Unavailable):
                 await _remember(stage, connected, manner)
+                await remotes.catch_up(await connected.store.latest_pass())
 
 
 async def _stop_on_signal(cast: _Cast, scope: anyio.CancelScope) -> None:
