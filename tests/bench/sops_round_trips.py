@@ -270,7 +270,7 @@ def by_old_tool(python: Path, documents: int) -> dict[str, object]:
         subprocess.run([*made_key, "default", "never"], env=environment, check=True, capture_output=True, timeout=60)
         listing = ["gpg", "--batch", "--list-keys", "--with-colons"]
         listed = subprocess.run(listing, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
-        name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+        name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fp"))
         door = gnupg(environment)
         assert door is not None
         encryption = Encryption(keys=KeyGroups(groups=((master_key(name),),)), services=(door,))

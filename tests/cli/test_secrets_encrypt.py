@@ -49,7 +49,7 @@ def fingerprint(monkeypatch):
     made = ["gpg", "--batch", "--passphrase", "", "--quick-generate-key", "a@example.org", "future-default", "default"]
     subprocess.run(made, check=True, capture_output=True, timeout=30)
     listed = subprocess.run(["gpg", "--list-keys", "--with-colons"], check=True, capture_output=True, text=True)
-    yield next(line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fpr"))
+    yield next(line.split(":")[9] for line in listed.stdout.splitlines() if line.startswith("fp"))
     subprocess.run(["gpgconf", "--kill", "all"], check=False, timeout=30)
     shutil.rmtree(home, ignore_errors=True)
 

@@ -5,10 +5,13 @@
         -max_total_time=600 -max_len=4096 -timeout=10 -rss_limit_mb=1024
 
 atheris is no dependency of the project, because it has no wheels for every platform. SCRATCH is a folder that takes
-what is found on the way; `--keep TARGET N SCRATCH` copies the N smallest of it to `tests/data/fuzz/sops-TARGET`.
+what is found on the way; `--keep TARGET N SCRATCH` takes N files of all sizes from it for
+`tests/data/fuzz/sops-TARGET.json`.
 """
 
+import base64
 import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -30,13 +33,18 @@ def main(arguments: list[str]) -> None:
 
 
 def keep(name: str, count: int, scratch: Path) -> None:
-    """Copies the smallest `count` files of `scratch` to the corpus of the target `name`."""
-    target = CORPUS / f"sops-{name}"
-    target.mkdir(parents=True, exist_ok=True)
+    """Takes `count` files of `scratch`, of all sizes, for the corpus of the target `name`."""
     found = sorted((path for path in scratch.iterdir() if path.is_file()), key=lambda path: path.stat().st_size)
-    for path in found[:count]:
-        content = path.read_bytes()
-        (target / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+    chosen = {found[number * len(found) // count].read_bytes() for number in range(count)}
+    texts = sorted(base64.b64encode(content).decode("ascii") for content in chosen)
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    (CORPUS / f"sops-{name}.json").write_text(json.dumps(texts, indent=0) + "\n", encoding="utf-8")
+
+
+def kept(name: str) -> list[bytes]:
+    """The corpus of a target."""
+    texts = json.loads((CORPUS / f"sops-{name}.json").read_text(encoding="utf-8"))
+    return [base64.b64decode(text) for text in texts]
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_the_tool_opens_what_is_encrypted_to_pgp(run, new_key_ring, keys, tmp_pa
     ring = new_key_ring()
     ring.make_key("a@example.org")
     listed = ring.gpg("--list-keys", "--with-colons").decode()
-    name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+    name = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fp"))
     services = load_services(ring.environment)
     encryption = Encryption(keys=KeyGroups(groups=((master_key(name),),)), services=services)
     written = encrypt(b"a: x\n", encryption, file="s.yaml", last_modified=NOW)
