@@ -18,6 +18,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared._httpx_utils import create_mcp_http_client
 
+from gateway.protocol.revisions import META_CLIENT_CAPABILITIES, META_VERSION
 from reconciler.sops.rules import RuleKind
 from tests.gateway.conftest import serve
 from tests.gateway.identity import IdentityProvider, identity_provider
@@ -137,6 +138,8 @@ async def test_people_sign_in_and_reach_a_server_that_somebody_else_runs(
                 assert await called(running, "legacy") == ({"add"}, "5")
                 assert await called(running, "2026-07-28") == ({"add"}, "5")
             await refuse_interns(running, issuer)
+            with service(place, environment, insecure=False) as second:
+                await relayed_by(second, issuer)
             lines = await anyio.to_thread.run_sync(lambda: stopped(running))
     assert clock.calls > 4
     assert clock.strange == []
@@ -167,6 +170,20 @@ async def refuse_interns(running: Service, issuer: IdentityProvider) -> None:
     assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
     assert answers[0].json()["error"]["message"] == "Unknown tool: add"
     assert int(answers[3].headers["retry-after"]) >= 1
+
+
+async def relayed_by(second: Service, issuer: IdentityProvider) -> None:
+    """A process that stands by knows the rules and the secrets of the leader's revision."""
+    url, headers = second.mcp_url("clock"), {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list"}
+    token = issuer.token(aud=url, scope="mcp clock", groups=["platform"])
+    meta = {META_VERSION: "2026-07-28", META_CLIENT_CAPABILITIES: {}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+    accept = {"accept": "application/json, text/event-stream", "authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
+        with anyio.fail_after(60):
+            while (answer := await client.post(url, json=body, headers=headers | accept)).status_code != 200:  # noqa: ASYNC110 - another process sets no event here.
+                await anyio.sleep(0.2)
+    assert [tool["name"] for tool in answer.json()["result"]["tools"]] == ["add"]
 
 
 def stopped(running: Service) -> list[Line]:
