@@ -5,7 +5,7 @@ values.
 """
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,7 +25,7 @@ from reconciler.loop.applied import SHELF, KeptState, StateReporter, applied_sta
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
 from reconciler.loop.passes import Reconciler
-from reconciler.loop.ports import HostVerifier, ManifestReader, Source
+from reconciler.loop.ports import HostVerifier, ManifestReader, Reporter, Source
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.store.digest_key import SameKey, digest_key, given_key
@@ -116,19 +116,17 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
     async with AsyncExitStack() as opened:
         settings = _pass_settings(request)
         store, same_key = await _open_store(request, settings, opened)
-        secrets = KnownSecrets(ServerSecrets(load_identities(key_environment(request.settings.key_environment or {}))))
-        machines = open_machines(request.address, secrets.redact, on_call=request.on_call)
-        doors = await opened.enter_async_context(machines)
+        secrets = _secrets(request)
+        doors = await opened.enter_async_context(_machines(request, secrets))
         catalog = await opened.enter_async_context(PackageCatalog())
         remotes = _remotes(request, opened)
         latest = await store.latest_pass()
         plain = partial(read_manifests, environment=request.settings.environment)
-        read = request.idle_times.learning(plain)
-        fleet = NamedFleet(read, doors.open_fleet, known_name=latest.fleet if latest else "")
+        fleet = _named_fleet(request, plain, doors, latest)
         lead = _leadership(request, store)
         memory = store if lead is None else store.fenced(lead)
-        backstage = Backstage(store=memory, lead=lead, logs=doors.logs, fleet_name=lambda: fleet.name)
-        reporting, kept_state, late = request.report(backstage), KeptState(memory.shelf(SHELF)), _Late()
+        reporting = request.report(_backstage(memory, lead, doors, fleet))
+        kept_state, late = KeptState(memory.shelf(SHELF)), _Late()
         reporter = StateReporter(reporting.reporter, kept_state, late.state)
         ports = Ports(
             source=request.source,
@@ -138,7 +136,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             fleet=fleet,
             prober=WholeFleetProber(doors.prober, remotes, secrets.redact),
             remotes=remotes,
-            reporter=reporter if lead is None else LedReporter(reporter, lead),
+            reporter=_led(reporter, lead),
             memory=memory,
             clock=SystemClock(),
             progress=request.progress,
@@ -161,12 +159,34 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         )
 
 
+def _machines(request: Request, secrets: KnownSecrets) -> AbstractAsyncContextManager[MachinesDoors]:
+    return open_machines(request.address, secrets.redact, on_call=request.on_call)
+
+
+def _named_fleet(request: Request, plain: ManifestReader, doors: MachinesDoors, latest: Pass | None) -> NamedFleet:
+    known_name = latest.fleet if latest is not None else ""
+    return NamedFleet(request.idle_times.learning(plain), doors.open_fleet, known_name=known_name)
+
+
+def _secrets(request: Request) -> KnownSecrets:
+    keys = key_environment(request.settings.key_environment or {})
+    return KnownSecrets(ServerSecrets(load_identities(keys)))
+
+
 async def _open_store(request: Request, settings: PassSettings, opened: AsyncExitStack) -> tuple[Store, SameKey]:
     store = await open_store(request.place.state_dir, SystemClock(), url=request.settings.database_url)
     opened.callback(store.close)
     same_key = SameKey(store, settings.digest_key)
     await same_key.agree(acts=bool(request.holder))
     return store, same_key
+
+
+def _backstage(memory: Store, lead: Leadership | None, doors: MachinesDoors, fleet: NamedFleet) -> Backstage:
+    return Backstage(store=memory, lead=lead, logs=doors.logs, fleet_name=lambda: fleet.name)
+
+
+def _led(reporter: Reporter, lead: Leadership | None) -> Reporter:
+    return reporter if lead is None else LedReporter(reporter, lead)
 
 
 def _trust(request: Request, memory: Store) -> Trust:

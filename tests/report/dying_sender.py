@@ -3,8 +3,8 @@
     python -m tests.report.dying_sender
 
 For each line `STATE_DIR GITHUB_URL STEP` on its input it forks a process and tells in a line how that ended and how
-many steps it took. Steps are counted: each write of the store and each call to GitHub, before it is done, and after it is
-done and not yet known. With 0 as the step to die at a process goes on to the end.
+many steps it took. Steps are counted: each write of the store and each call to GitHub, before it is done, and after it
+is done and not yet known. With 0 as the step to die at a process goes on to the end.
 """
 
 import os
