@@ -14,7 +14,7 @@ from gateway.access import ANONYMOUS, Grant
 from gateway.admission import Admission
 from gateway.headers import SESSION_HEADER, ClientHeaders, read_client_headers
 from gateway.problems import Problem, ProblemKind, Refused, SessionNotFound, refusal
-from gateway.protocol.affinity import PRINCIPAL_HEADER
+from gateway.protocol.affinity import NAME_HEADER, PRINCIPAL_HEADER
 from gateway.relay.pool import Address
 from gateway.relay.wire import RequestHead
 from gateway.routing import RouteTable, Upstream
@@ -23,7 +23,8 @@ from gateway.settings import GatewaySettings
 
 PATH_PREFIX = b"/servers/"
 BY_AGGREGATE = "catwalk.aggregate"
-"""In the scope of a request that the common address makes within this process; nothing from outside can say it."""
+"""In the scope of a request that the common address makes within this process, with the name of the session that it
+opens or nothing. Nobody outside can say it."""
 PATH_SUFFIX = b"/mcp"
 _METHODS = frozenset({"POST", "GET", "DELETE"})
 # The revisions with sessions. Everything else in the version header is judged by the modern, stateless rules, also a
@@ -40,6 +41,8 @@ class ClientHead:
     headers: Sequence[tuple[bytes, bytes]]
     is_aggregate: bool = False
     """Whether it is a part of a request to the common address, and the caller's credential is one for that."""
+    session_name: bytes = b""
+    """What the common address calls the session that this request opens; empty where it opens none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +151,12 @@ class RequestRules:
         return Forward(
             upstream=upstream,
             method=head.method,
-            headers=[*read.upstream, *_caller(grant), *(session.headers() if session is not None else ())],
+            headers=[
+                *read.upstream,
+                *_caller(grant),
+                *_named(head),
+                *(session.headers() if session is not None else ()),
+            ],
             content_length=content_length,
             grant=grant,
             has_sessions=has_sessions,
@@ -207,6 +215,10 @@ def _caller(grant: Grant) -> tuple[tuple[bytes, bytes], ...]:
         return ()
     digest = hashlib.sha256(grant.principal.encode("utf-8")).hexdigest()[:32]
     return ((PRINCIPAL_HEADER.encode("ascii"), digest.encode("ascii")),)
+
+
+def _named(head: ClientHead) -> tuple[tuple[bytes, bytes], ...]:
+    return ((NAME_HEADER.encode("ascii"), head.session_name),) if head.session_name else ()
 
 
 def is_server_path(path: bytes) -> bool:

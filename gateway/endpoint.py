@@ -7,7 +7,9 @@ failure becomes an answer, and where whoever observes is told that the call is o
 A body that a tool policy has to judge is read as a whole before anything is sent upstream; any other streams.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import structlog
 from litestar.enums import ScopeType
@@ -91,6 +93,7 @@ class ServerEndpoint:
             path=scope["raw_path"],
             headers=list(scope["headers"]),
             is_aggregate=BY_AGGREGATE in scope,
+            session_name=cast("Mapping[str, bytes]", scope).get(BY_AGGREGATE, b""),
         )
         page = self._rules.page_of(head)
         client.cors = cors_headers(page)

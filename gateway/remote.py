@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.problems import UPSTREAM_FAULT_CODE, Answer
-from gateway.protocol.affinity import PRINCIPAL_HEADER
+from gateway.protocol.affinity import NAME_HEADER, PRINCIPAL_HEADER
 from gateway.relay import RelayFault, ResponseHead
 from gateway.relay.outside import Outside
 from gateway.relay.wire import Headers
@@ -19,7 +19,14 @@ from gateway.relay.wire import Headers
 Secret = Callable[[], str]
 """Gives a secret to whoever is about to send it. Shown, it shows none."""
 
-_OWN = frozenset({PRINCIPAL_HEADER.encode("ascii"), b"fly-force-instance-id", b"fly-prefer-instance-id"})
+_OWN = frozenset(
+    {
+        PRINCIPAL_HEADER.encode("ascii"),
+        NAME_HEADER.encode("ascii"),
+        b"fly-force-instance-id",
+        b"fly-prefer-instance-id",
+    }
+)
 """Headers that are between the gateway and its own machines."""
 
 _PERHAPS_ANOTHER_REVISION = frozenset({400, 405, 406, 415, 426})

@@ -32,6 +32,8 @@ class Ask:
     headers: Headers
     body: bytes = b""
     method: str = "POST"
+    session_name: bytes = b""
+    """What to call the session that it opens."""
 
 
 async def never() -> None:
@@ -54,7 +56,7 @@ async def exchange(servers: Asgi, ask: Ask, send: Send, left: Left = never) -> N
     path = f"/servers/{ask.server}/mcp".encode("ascii")
     length = ((b"content-length", b"%d" % len(ask.body)),) if ask.method == "POST" else ()
     headers = [*ask.headers, *length]
-    scope = {"type": "http", "method": ask.method, "raw_path": path, "headers": headers, BY_AGGREGATE: True}
+    scope = {"type": "http", "method": ask.method, "raw_path": path, "headers": headers, BY_AGGREGATE: ask.session_name}
     await servers(cast("Scope", scope), cast("Receive", receive), send)
 
 

@@ -20,6 +20,7 @@ from gateway.aggregate.passing import Changes, Passage
 from gateway.aggregate.routing import Destination, listing_of, not_found
 from gateway.aggregate.sessions import InnerSession, Session
 from gateway.aggregate.speech import CANCELLED, asker, from_legacy_server, with_exposed_contents
+from gateway.aggregate.uris import exposed_as_asked
 from gateway.aggregate.visit import Visit, fault
 from gateway.headers import SESSION_HEADER
 from gateway.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal
@@ -268,8 +269,10 @@ class LegacySide:
         expose = self.expose(turn.visit, turn.session)
         is_read = turn.message.method == "resources/read" and len(turn.visit.view.servers) > 1
 
+        as_asked = exposed_as_asked(turn.message.params.get("uri"), expose)
+
         def contents(text: str) -> str:
-            return with_exposed_contents(server, text, expose) if is_read else text
+            return with_exposed_contents(server, text, as_asked) if is_read else text
 
         changes = Changes(
             message=lambda text: contents(from_legacy_server(server, text, expose)),

@@ -19,6 +19,7 @@ from gateway.aggregate.passing import Changes, Passage
 from gateway.aggregate.routing import Destination, listing_of, not_found
 from gateway.aggregate.seals import BadToken
 from gateway.aggregate.speech import States, with_exposed_contents
+from gateway.aggregate.uris import exposed_as_asked
 from gateway.aggregate.visit import Visit, error_status, fault
 from gateway.headers import VERSION_HEADER
 from gateway.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
@@ -202,7 +203,7 @@ class ModernSide:
         if turn.message.method != "resources/read" or len(turn.visit.view.servers) == 1:
             return text
         expose = self._core.known.ownership(turn.asker, turn.visit.view).exposed
-        return with_exposed_contents(server, text, expose)
+        return with_exposed_contents(server, text, exposed_as_asked(turn.message.params.get("uri"), expose))
 
 
 async def _discover(turn: Turn) -> None:

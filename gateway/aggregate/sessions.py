@@ -2,14 +2,16 @@
 
 What the client holds is a capsule like that of a server's own address (`gateway.sessions`): a random id, its principal,
 its expiry, and what it said in `initialize`. Nothing is started by it. A session with a server is started when the
-client first needs that server, with the client's own words, and again where the server has lost it; a replica that does
-not know of one starts one of its own. What a client set for all of its session (log level, subscriptions) is repeated
+client first needs that server, with the client's own words, and again where the server has lost it. It has a name that
+every replica works out from the client's session, by which the adapter gives back the one that is there; a server that
+is not behind an adapter starts another. What a client set for all of its session (log level, subscriptions) is repeated
 to each server that joins later, as long as this process remembers it.
 
 Losing one server's session is no reason to end those with all the others, so it is not a 404 here.
 """
 
 import asyncio
+import hmac
 import json
 import secrets
 from collections import OrderedDict
@@ -173,7 +175,8 @@ class Sessions:
 
     async def _open(self, session: Session, server: str, identity: Headers, hear: OnMessage) -> InnerSession:
         request = {"jsonrpc": "2.0", "id": "catwalk-open", "method": "initialize", "params": session.opening}
-        answer = await self._send(server, [*identity, *JSON_HEADERS], json.dumps(request), hear)
+        headers, name = [*identity, *JSON_HEADERS], self._name(session, server)
+        answer = await self._send(server, headers, json.dumps(request), hear, name=name)
         try:
             response = read_answer(decoded(answer.body))
         except UnreadablePart as error:
@@ -190,11 +193,19 @@ class Sessions:
             await self._send(server, [*identity, *inner.headers()], message, hear)
         return inner
 
-    async def _send(self, server: str, headers: Headers, message: str, hear: OnMessage) -> Collected:
+    async def _send(
+        self, server: str, headers: Headers, message: str, hear: OnMessage, *, name: bytes = b""
+    ) -> Collected:
         async def on_message(text: str) -> None:
             await hear(server, text)
 
-        return await collect(self._servers, Ask(server=server, headers=headers, body=message.encode()), on_message)
+        ask = Ask(server=server, headers=headers, body=message.encode(), session_name=name)
+        return await collect(self._servers, ask, on_message)
+
+    def _name(self, session: Session, server: str) -> bytes:
+        """What every replica calls that session, and nobody else can."""
+        text = b"catwalk inner session\n%b\n%b" % (session.key, server.encode("ascii"))
+        return hmac.digest(self._settings.session_key, text, "sha256").hex().encode("ascii")
 
     def _remember(self, session: Session) -> None:
         self._sessions[session.key] = session

@@ -7,7 +7,7 @@ URI that a server lists as it is belongs to that server even if it looks like a 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _MARK = "+"
 _EXPRESSION = re.compile(r"\{([+#./;?&]?)[^{}]*\}")
@@ -39,6 +39,16 @@ class Ownership:
     def maker(self, uri: str) -> str | None:
         """Who lists a template that a URI fits; None where nobody does."""
         return next((server for server, template in self._templates if fits(template, uri)), None)
+
+
+def exposed_as_asked(asked: object, expose: Callable[[str, str], str]) -> Callable[[str, str], str]:
+    """How the contents of a read are written: like the URI that was asked for, whatever is known of other servers."""
+
+    def exposed(server: str, uri: str) -> str:
+        is_written = isinstance(asked, str) and asked != uri and asked.startswith(server + _MARK)
+        return server + _MARK + uri if is_written else expose(server, uri)
+
+    return exposed
 
 
 def unwritten(uri: str, servers: Sequence[str]) -> tuple[str, str] | None:

@@ -15,6 +15,9 @@ SCOPE_HEADER = "catwalk-sessions"
 may open a lost session anew only where nothing was kept for it alone.
 """
 
+NAME_HEADER = "catwalk-session-name"
+"""Of a request to `initialize`: a gateway's own name for the session, which brings back the one that has it already."""
+
 STATE_PREFIX = "cw1"
 _MACHINE = re.compile(rf"{STATE_PREFIX}\.([A-Za-z0-9_-]{{1,64}})\.")
 

@@ -6,12 +6,13 @@ Source: the transport pages of those revisions. A disconnect is no cancellation;
 
 from gateway.adapter.http.admission import accepts
 from gateway.adapter.http.answer import answer, stream
+from gateway.adapter.http.named import NamedSessions
 from gateway.adapter.http.pool import Refused, SessionPool
 from gateway.adapter.http.session import Session
 from gateway.adapter.http.streams import EventsGone, StreamOutbox, StreamReader, parse_event_id
 from gateway.adapter.http.tenants import NoRoom
 from gateway.adapter.http.wire import Exchange, Streaming, respond
-from gateway.protocol.affinity import SCOPE_HEADER
+from gateway.protocol.affinity import NAME_HEADER, SCOPE_HEADER
 from gateway.protocol.errors import INVALID_REQUEST, NOT_READY, PARSE_ERROR, Refusal
 from gateway.protocol.headers import SESSION_HEADER
 from gateway.protocol.messages import InvalidMessage, Message, MessageKind, read_message
@@ -27,6 +28,7 @@ class LegacyEndpoint:
 
     def __init__(self, pool: SessionPool) -> None:
         self._pool = pool
+        self._named = NamedSessions(pool)
 
     async def post(self, exchange: Exchange, message: Message) -> None:
         """Carry out one message. Raises AdapterFailure, CannotWrite."""
@@ -91,7 +93,7 @@ class LegacyEndpoint:
 
     async def _initialize(self, exchange: Exchange, message: Message) -> None:
         try:
-            session, body = await self._pool.open(message, exchange.principal)
+            session, body = await self._opened(exchange, message)
         except NoRoom:
             refusal = Refusal(code=NOT_READY, message="too many sessions; close some or try again later")
             await respond(exchange, 503, refusal.body(message.raw_id), headers=_RETRY_AFTER)
@@ -101,6 +103,13 @@ class LegacyEndpoint:
             scope = b"isolated" if session.isolated else b"shared"
             headers = ((SESSION_HEADER.encode(), session.session_id.encode()), (SCOPE_HEADER.encode(), scope))
             await respond(exchange, 200, body, headers=headers)
+
+    async def _opened(self, exchange: Exchange, message: Message) -> tuple[Session, bytes]:
+        """A new session, or the one that a gateway knows by its own name."""
+        name = exchange.header(NAME_HEADER)
+        if name is None:
+            return await self._pool.open(message, exchange.principal)
+        return await self._named.open(message, exchange.principal, name)
 
     async def _session(self, exchange: Exchange, raw_id: str | None) -> Session | None:
         """The session that the request names; answers the request when there is none."""

@@ -68,6 +68,10 @@ class SessionPool:
         session.last_used_s = time.monotonic()
         return session
 
+    def has(self, session_id: str) -> bool:
+        """Whether there is such a session."""
+        return session_id in self._sessions
+
     def sharing(self) -> list[NativeSession]:
         """The sessions on the shared legacy process."""
         return [each for each in self._sessions.values() if isinstance(each, NativeSession) and not each.isolated]
