@@ -21,7 +21,7 @@ from reconciler.core.types import PackageReference, ServerSpec
 from reconciler.errors import CatwalkError, InvalidManifests, SourceError
 from reconciler.loop.concurrency import each
 from reconciler.sources.git import WorktreeSource
-from reconciler.sources.layout import LOCK_NAME, lock_file
+from reconciler.sources.layout import is_lock, lock_file, manifest_beside
 from reconciler.sources.locks import read_lock
 from reconciler.sources.manifests import read_manifests
 
@@ -36,6 +36,8 @@ class FleetLocks:
     """Without what the locks say."""
     locks: Mapping[str, Mapping[str, LockedProgram]]
     """Entries by manifest and server; an unreadable lock has none."""
+    environment: str = ""
+    """Whose overlays and locks these are; empty for the manifests alone."""
 
     def locked(self, spec: ServerSpec) -> LockedProgram | None:
         return self.locks.get(manifest_of(spec), {}).get(spec.name)
@@ -45,6 +47,7 @@ class FleetLocks:
 class Made:
     """What came of locking a fleet."""
 
+    environment: str
     entries: Mapping[str, Mapping[str, LockedProgram]]
     """By manifest and server."""
     problems: tuple[Problem, ...] = ()
@@ -52,7 +55,7 @@ class Made:
 
     def texts(self) -> Mapping[str, str]:
         """The locks by path."""
-        return {lock_file(manifest): lock_text(entries) for manifest, entries in self.entries.items()}
+        return {lock_file(manifest, self.environment): lock_text(entries) for manifest, entries in self.entries.items()}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,8 +65,8 @@ class _Attempt:
     problems: list[Problem] = field(default_factory=list[Problem])
 
 
-async def read_locks(directory: Path) -> FleetLocks:
-    """The fleet in a directory.
+async def read_locks(directory: Path, environment: str = "") -> FleetLocks:
+    """The fleet in a directory, with the overlays of an environment where one is named.
 
     Raises:
         InvalidManifests: the manifests are wrong.
@@ -71,10 +74,10 @@ async def read_locks(directory: Path) -> FleetLocks:
     """
     source = WorktreeSource(directory=directory)
     files = await source.files(await source.head())
-    plain = {path: content for path, content in files.items() if not path.endswith(LOCK_NAME)}
-    manifests = read_manifests(plain)
-    locks = {manifest: _readable(files, lock_file(manifest)) for manifest in manifests.files}
-    return FleetLocks(directory=directory, files=files, specs=manifests.specs, locks=locks)
+    plain = {path: content for path, content in files.items() if not is_lock(path)}
+    manifests = read_manifests(plain, environment)
+    locks = {manifest: _readable(files, lock_file(manifest, environment)) for manifest in manifests.files}
+    return FleetLocks(directory=directory, files=files, specs=manifests.specs, locks=locks, environment=environment)
 
 
 def _readable(files: Mapping[str, bytes], file: str) -> Mapping[str, LockedProgram]:
@@ -85,8 +88,8 @@ def _readable(files: Mapping[str, bytes], file: str) -> Mapping[str, LockedProgr
 
 
 def manifest_of(spec: ServerSpec) -> str:
-    """The manifest that declares a server."""
-    return spec.location.file if spec.location else ""
+    """The manifest that declares a server, also where an overlay does."""
+    return manifest_beside(spec.location.file) if spec.location else ""
 
 
 async def make_locks(fleet: FleetLocks, releases: Releases, now: datetime) -> Made:
@@ -100,7 +103,11 @@ async def make_locks(fleet: FleetLocks, releases: Releases, now: datetime) -> Ma
     for made in attempts:
         if made.entry is not None:
             entries[manifest_of(made.spec)][made.spec.name] = made.entry
-    return Made(entries=entries, problems=tuple(problem for made in attempts for problem in made.problems))
+    return Made(
+        environment=fleet.environment,
+        entries=entries,
+        problems=tuple(problem for made in attempts for problem in made.problems),
+    )
 
 
 async def _attempt(spec: ServerSpec, known: LockedProgram | None, releases: Releases, now: datetime) -> _Attempt:

@@ -64,7 +64,7 @@ def rewritten(fleet: FleetLocks, upgrades: Sequence[Upgrade]) -> Mapping[str, by
     specs = {spec.name: spec for spec in fleet.specs}
     for upgrade in upgrades:
         spec = specs[upgrade.server]
-        file = manifest_of(spec)
+        file = spec.program_location.file if spec.program_location else manifest_of(spec)
         if isinstance(spec.package, PackageReference) and spec.package.version:
             before = changed.get(file, bytes(fleet.files[file]))
             changed[file] = with_package(before, upgrade.server, str(upgrade.package), file=file)

@@ -2,8 +2,8 @@
 
 Manifests are the files named `catwalk.yaml` anywhere below the followed directory. Secret files are what lies in
 `secrets/` beside a manifest and ends in `.sops.yaml`; a lock is the `catwalk.lock` beside one. For an environment such
-as staging there are `catwalk.staging.yaml` and `secrets.staging/`. Nothing else is ever read, so a large repository
-costs no more than a small one, and no limit can be passed by accident.
+as staging there are `catwalk.staging.yaml`, `catwalk.staging.lock` and `secrets.staging/`. Nothing else is ever read,
+so a large repository costs no more than a small one, and no limit can be passed by accident.
 """
 
 import posixpath
@@ -21,6 +21,7 @@ ENCRYPTED_SUFFIX: Final = ".sops.yaml"
 _STEM: Final = MANIFEST_NAME.removesuffix(".yaml")
 _OVERLAY: Final = re.compile(rf"{re.escape(_STEM)}\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)\.yaml")
 """The letters of the name of a fleet, of which an environment usually is a part."""
+_LOCK: Final = re.compile(rf"{re.escape(_STEM)}(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)?\.lock")
 
 LARGEST_FILE_BYTES: Final = 1024 * 1024
 MOST_MANIFESTS: Final = 1_000
@@ -31,8 +32,12 @@ IGNORED_FOLDERS: Final = frozenset({".git", ".catwalk"})
 
 def is_candidate(path: str) -> bool:
     """Whether a file may belong to the desired state; all others also need a manifest beside them."""
-    named = is_manifest(path) or bool(environment_of_file(path)) or posixpath.basename(path) == LOCK_NAME
-    return named or is_secret_file(path)
+    return is_manifest(path) or bool(environment_of_file(path)) or is_lock(path) or is_secret_file(path)
+
+
+def is_lock(path: str) -> bool:
+    """Whether the file is a lock by its name."""
+    return bool(_LOCK.fullmatch(posixpath.basename(path)))
 
 
 def is_secret_file(path: str) -> bool:
@@ -52,9 +57,15 @@ def overlay_file(manifest: str, environment: str) -> str:
     return posixpath.join(posixpath.dirname(manifest), f"{_STEM}.{environment}.yaml")
 
 
-def lock_file(manifest: str) -> str:
-    """The lock that belongs to a manifest, whether there is one or not."""
-    return posixpath.join(posixpath.dirname(manifest), LOCK_NAME)
+def lock_file(manifest: str, environment: str = "") -> str:
+    """The lock that belongs to a manifest or one of its overlays, whether there is one or not."""
+    name = f"{_STEM}.{environment}.lock" if environment else LOCK_NAME
+    return posixpath.join(posixpath.dirname(manifest), name)
+
+
+def manifest_beside(path: str) -> str:
+    """The manifest in the folder of an overlay, a lock or a manifest itself."""
+    return posixpath.join(posixpath.dirname(path), MANIFEST_NAME)
 
 
 def is_manifest(path: str) -> bool:
@@ -81,7 +92,8 @@ def select(candidates: Iterable[str]) -> tuple[str, ...]:
     folders |= {
         posixpath.join(posixpath.dirname(path), f"{SECRETS_FOLDER}.{environment_of_file(path)}") for path in overlays
     }
-    locks = sorted({lock_file(path) for path in manifests}.intersection(paths))
+    beside = frozenset(manifests)
+    locks = [path for path in paths if is_lock(path) and manifest_beside(path) in beside]
     secrets = [path for path in paths if is_secret_file(path) and _lies_below(path, folders)]
     _refuse_more_than(MOST_MANIFESTS, [*manifests, *overlays], "manifests")
     _refuse_more_than(MOST_SECRET_FILES, secrets, "secret files")

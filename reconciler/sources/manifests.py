@@ -55,7 +55,7 @@ def read_manifests(files: Mapping[str, bytes], environment: str = "") -> Manifes
             problems += invalid.problems
             continue
         manifests.append((document, manifest))
-        locks, faults = _locks(name, files)
+        locks, faults = _locks(name, files, environment)
         problems += faults
         servers += [
             ReadServer(
@@ -83,9 +83,12 @@ def _overlay(manifest: str, files: Mapping[str, bytes], environment: str) -> tup
     return (file, bytes(files[file])) if environment and file in files else None
 
 
-def _locks(manifest: str, files: Mapping[str, bytes]) -> tuple[Mapping[str, LockedProgram], tuple[Problem, ...]]:
-    """The lock beside a manifest, and what is wrong with it."""
-    file = lock_file(manifest)
+def _locks(
+    manifest: str, files: Mapping[str, bytes], environment: str
+) -> tuple[Mapping[str, LockedProgram], tuple[Problem, ...]]:
+    """The lock beside a manifest, that of the environment where it has one, and what is wrong with it."""
+    of_its_own = lock_file(manifest, environment)
+    file = of_its_own if of_its_own in files else lock_file(manifest)
     try:
         return (read_lock(file, bytes(files[file])) if file in files else {}), ()
     except InvalidManifests as invalid:

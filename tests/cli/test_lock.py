@@ -205,6 +205,19 @@ def test_an_upgrade_changes_versions_and_nothing_else(
     assert lock(fleet, "--check") == 0
 
 
+def test_an_environment_is_locked_and_upgraded_for_itself(registry: LocalRegistry, fleet: Path) -> None:
+    overlay = "fleet: acme-staging\nservers:\n  clock: {package: 'pypi:clock-mcp@1.0'} # slow\n"
+    (fleet / "catwalk.staging.yaml").write_text(overlay, encoding="utf-8")
+    put_clock(registry, "1.0", "2.0")
+    assert lock(fleet, "--environment", "staging", "--upgrade", "clock") == 0
+    assert (fleet / "catwalk.yaml").read_text(encoding="utf-8") == MANIFEST
+    assert "clock-mcp@2.0'} # slow" in (fleet / "catwalk.staging.yaml").read_text(encoding="utf-8")
+    assert not (fleet / "catwalk.lock").exists()
+    assert '"2.0"' in (fleet / "catwalk.staging.lock").read_text(encoding="utf-8")
+    assert lock(fleet) == 0
+    assert run(["validate", "--offline", str(fleet)]) == 0
+
+
 def test_a_server_that_does_not_exist_cannot_be_upgraded(registry: LocalRegistry, fleet: Path) -> None:
     assert lock(fleet, "--upgrade", "nonesuch") == 1
     assert lock(fleet, "clock") == 2

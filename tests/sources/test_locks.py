@@ -1,5 +1,7 @@
 """Reading `catwalk.lock` beside its manifest, and what a person is told when a merge has spoilt it."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +78,16 @@ def test_a_policy_that_wants_everything_pinned_wants_a_lock() -> None:
 
 def test_locks_are_read_beside_manifests_alone() -> None:
     assert select(["catwalk.lock", "a/catwalk.lock", "a/catwalk.yaml"]) == ("a/catwalk.yaml", "a/catwalk.lock")
+
+
+def test_an_environment_has_a_lock_of_its_own_or_that_of_its_manifest() -> None:
+    staging = replace(ENTRY, version="2026.1.1")
+    fleet = files("pypi:mcp-server-time", locked={"time": ENTRY}) | {"catwalk.staging.yaml": b"fleet: acme-staging\n"}
+    own = {"catwalk.staging.lock": lock_text({"time": staging}).encode()}
+    assert [spec.locked for spec in read_manifests(fleet, "staging").specs] == [ENTRY]
+    assert [spec.locked for spec in read_manifests(fleet | own, "staging").specs] == [staging]
+    assert [spec.locked for spec in read_manifests(fleet | own).specs] == [ENTRY]
+    assert "catwalk.staging.lock" in select(fleet | own)
 
 
 @pytest.mark.parametrize(

@@ -5,19 +5,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import anyio
 import click
 from rich.console import Console
 
 from reconciler.cli.locking import FleetLocks, Made, make_locks, read_locks
-from reconciler.cli.options import AS_JSON, debug
+from reconciler.cli.options import AS_JSON, ENVIRONMENT, debug
+from reconciler.cli.place import with_dotenv
 from reconciler.cli.problems import NO, exit_code, print_problems
 from reconciler.cli.secrets_fleet import FLEET
 from reconciler.cli.upgrading import Upgrades, find_upgrades, rewritten, upgraded
 from reconciler.core.problems import Problem
 from reconciler.core.upgrades import Upgrade
 from reconciler.errors import SourceError
+from reconciler.settings import in_environment, read_settings
 from reconciler.sops.writing.disk import read_file, replace_file
 from reconciler.sources.manifests import read_manifests
 from reconciler.sources.packages import PackageCatalog
@@ -39,6 +42,14 @@ class _Plan:
         return (*self.upgrades.problems, *self.made.problems)
 
 
+class Options(TypedDict):
+    """The flags of the command."""
+
+    upgrade: bool
+    check: bool
+    as_json: bool
+
+
 @click.command("lock")
 @click.argument("servers", nargs=-1, metavar="[SERVER]...")
 @FLEET
@@ -46,27 +57,31 @@ class _Plan:
 @click.option(
     "--check", is_flag=True, help="Write nothing: show what would be written, and exit with 1 where that is something."
 )
+@ENVIRONMENT
 @AS_JSON
 @debug
-def command(*, servers: tuple[str, ...], directory: Path, upgrade: bool, check: bool, as_json: bool) -> int:
+def command(*, servers: tuple[str, ...], directory: Path, environment_name: str, **options: Unpack[Options]) -> int:
     """Write catwalk.lock beside each manifest: exact versions, digests, dates and executables of what its servers run.
 
     The lock is for the commit. With it the same files run tomorrow, and anything else is refused. A version that a
     lock knows is never changed silently; --upgrade writes newer ones into the manifests too.
     """
+    upgrade, check = options["upgrade"], options["check"]
     if servers and not upgrade:
         raise click.UsageError("naming servers goes with --upgrade: a lock is always made for all")
-    plan = anyio.run(_plan, directory, frozenset(servers), upgrade)
+    settings = in_environment(read_settings(with_dotenv(directory, os.environ)), environment_name)
+    fleet = anyio.run(read_locks, directory, settings.environment)
+    plan = anyio.run(_plan, fleet, frozenset(servers), upgrade)
     if not check:
         _write(plan)
-    _show(plan, as_json=as_json, writes=not check)
+    _show(plan, as_json=options["as_json"], writes=not check)
     if plan.problems:
         return max(exit_code(problem) for problem in plan.problems)
     return NO if check and plan.files else 0
 
 
-async def _plan(directory: Path, servers: frozenset[str], upgrade: bool) -> _Plan:
-    fleet, upgrades, files = await read_locks(directory), Upgrades(), dict[str, bytes]()
+async def _plan(fleet: FleetLocks, servers: frozenset[str], upgrade: bool) -> _Plan:
+    upgrades, files = Upgrades(), dict[str, bytes]()
     _refuse_unknown(fleet, servers)
     async with PackageCatalog(os.environ) as catalog:
         now = system_now()
@@ -94,7 +109,7 @@ def _write(plan: _Plan) -> None:
     for file, content in sorted(plan.files.items(), key=lambda item: item[0].endswith(".lock")):
         path = plan.fleet.directory / file
         replace_file(path, content, lambda _: None, before=read_file(path))
-    read_manifests(dict(plan.fleet.files) | dict(plan.files))
+    read_manifests(dict(plan.fleet.files) | dict(plan.files), plan.fleet.environment)
 
 
 def _show(plan: _Plan, *, as_json: bool, writes: bool) -> None:
