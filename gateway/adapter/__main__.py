@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from gateway.adapter.placed_files import contents_to_mask
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one machine; returns its exit code."""
+    # The environment of a machine holds secrets: a crash, of a server too, must not write them to a disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
     log = AdapterLog(Mask(contents_to_mask(os.environ)))
     with logging_to_stdout():

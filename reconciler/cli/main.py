@@ -15,6 +15,7 @@ from typing import Final
 import click
 from rich.console import Console
 
+from reconciler.cli.core_dumps import forbid_core_dumps
 from reconciler.cli.log_output import send_logs_to_stderr
 from reconciler.cli.problems import exit_code, print_problems
 from reconciler.loop.faults import crashed, problems_of
@@ -69,6 +70,7 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
+    forbid_core_dumps()
     arguments = sys.argv[1:]
     send_logs_to_stderr(verbose="--debug" in arguments)
     sys.exit(run(arguments))
