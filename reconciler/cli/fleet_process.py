@@ -40,6 +40,7 @@ from reconciler.fly.probe import DataPath
 from reconciler.loop.clock import pause
 from reconciler.loop.elsewhere import SharedInbox
 from reconciler.loop.live import LiveState
+from reconciler.loop.log_tails import SHELF, LogTails
 from reconciler.loop.metrics import LoopMetrics
 from reconciler.loop.ports import ProposalSource
 from reconciler.loop.progress import Chorus, Progress
@@ -167,6 +168,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
+    worker.keep_logs(LogTails(connected.doors.logs, connected.store.shelf(SHELF)))
     inbox = await _shared_inbox(connected, manner, worker)
     proposing = proposal_worker(connected, manner.proposals)
     on_loopback = manner.gateway.is_bound_to_loopback

@@ -42,6 +42,9 @@ class ScheduleSettings:
     health_s: float = 10.0
     """How often the machines are looked at. With checks every 5 s a crash is seen within 15 s, jitter included."""
     health_jitter_s: float = 0.0
+    logs_s: float = 15.0
+    """How often the logs of servers that are unwell are kept."""
+    logs_jitter_s: float = 3.0
     resync_s: float = 600.0
     """How often everything is read again without a reason: keys, registries and source may have changed unseen."""
     resync_jitter_s: float = 30.0

@@ -10,6 +10,7 @@ from reconciler.core.types import Trigger
 from reconciler.loop.faults import crashed, stack_of
 from reconciler.loop.leadership import Alone, Lead
 from reconciler.loop.live import LiveState
+from reconciler.loop.log_tails import LogTails
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.poll import SourcePoll
 from reconciler.loop.queue import Closed, Turn, WakeQueue
@@ -43,12 +44,18 @@ class Worker:
         self._pause = ports.pause
         self._poll = SourcePoll(ports.source, self.queue)
         self._poll_due = anyio.Event()
+        self._tails: LogTails | None = None
+        self._logs_due = anyio.Event()
         self._crashes = 0
         self._schedule = Schedule(self._ticks(settings))
 
     def wake(self, trigger: Trigger) -> None:
         """Asks for a pass: a webhook came, a person asked. Returns at once."""
         self.queue.wake(trigger)
+
+    def keep_logs(self, tails: LogTails) -> None:
+        """From now on each log tick keeps what unwell servers wrote."""
+        self._tails = tails
 
     def stop(self) -> None:
         """Lets the actions that run come to their end, begins no other, and makes `run` return after the report."""
@@ -64,6 +71,7 @@ class Worker:
         async with self._schedule.running(), anyio.create_task_group() as group:
             group.start_soon(self._lead.run)
             group.start_soon(self._follow_source)
+            group.start_soon(self._follow_logs)
             await self._run_passes()
             group.cancel_scope.cancel()
 
@@ -121,8 +129,26 @@ class Worker:
             except Exception as error:  # noqa: BLE001  # A broken poll must not end the loop: ticks still look.
                 log.error("poll-crashed", fault=type(error).__name__, stack=stack_of(error))
 
+    async def _follow_logs(self) -> None:
+        while True:
+            await self._logs_due.wait()
+            self._logs_due = anyio.Event()
+            try:
+                await self._keep_logs()
+            except Exception as error:  # noqa: BLE001  # Logs that cannot be kept must not end the loop.
+                log.error("logs-not-kept", fault=type(error).__name__, stack=stack_of(error))
+
+    async def _keep_logs(self) -> None:
+        """What unwell servers wrote, as the newest verdicts have it."""
+        view = self._live.view()
+        if self._tails is not None and view.latest is not None and view.latest.fleet and self._lead.may_act():
+            await self._tails.collect(view.latest.fleet, view.statuses)
+
     def _ask_for_poll(self) -> None:
         self._poll_due.set()
+
+    def _ask_for_logs(self) -> None:
+        self._logs_due.set()
 
     def _ticks(self, settings: ScheduleSettings) -> tuple[Tick, ...]:
         return (
@@ -137,6 +163,12 @@ class Worker:
                 every_s=settings.health_s,
                 jitter_s=settings.health_jitter_s,
                 act=lambda: self.queue.wake(Trigger.HEALTH),
+            ),
+            Tick(
+                name="logs",
+                every_s=settings.logs_s,
+                jitter_s=settings.logs_jitter_s,
+                act=self._ask_for_logs,
             ),
             Tick(
                 name="resync",

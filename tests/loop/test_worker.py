@@ -39,11 +39,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(world, **settings: float):
+async def on_stage(world, *, tails=None, **settings: float):
     live = LiveState()
     world.listen(Chorus(world.ear, live))
     quiet = ScheduleSettings(poll_s=NEVER_S, health_s=NEVER_S, resync_s=NEVER_S)
     worker = Worker(world.reconciler, world.ports, live, replace(quiet, **settings))
+    if tails is not None:
+        worker.keep_logs(tails)
     with anyio.fail_after(20), live.subscribe() as events:
         async with anyio.create_task_group() as group:
             group.start_soon(worker.run)
@@ -210,3 +212,20 @@ async def test_a_source_that_stops_answering_and_comes_back_is_told_once_each(wo
             async with queue.turn():
                 pass
     assert wakes == [Trigger.COMMIT, None, Trigger.COMMIT, None]
+
+
+async def test_a_log_tick_keeps_the_logs_as_the_newest_verdicts_have_it_and_survives_a_failure(world):
+    world.commit("one", "time")
+    collected, due = [], anyio.Event()
+
+    class Tails:
+        async def collect(self, fleet, statuses):
+            collected.append((fleet, [status.server for status in statuses]))
+            if len(collected) == 1:
+                raise Unavailable("database-down", "no answer")
+            due.set()
+
+    async with on_stage(world, tails=Tails(), logs_s=0.02, logs_jitter_s=0) as stage:
+        await stage.next_pass()
+        await due.wait()
+    assert collected[:2] == [("acme", ["time"])] * 2

@@ -19,6 +19,7 @@ from reconciler.cli.repository import open_source
 from reconciler.cli.wiring import Request, Wired, wired
 from reconciler.core.types import ServerSpec
 from reconciler.errors import SourceError
+from reconciler.loop.log_tails import SHELF, LogTails
 from reconciler.loop.ports import LogLine
 from reconciler.settings import in_environment, read_settings
 
@@ -70,7 +71,10 @@ async def _show_log(connected: Wired, server: str, wanted: Wanted, show: Show) -
     spec = await _spec(connected, server)
     logs = connected.doors.logs
     if not wanted["follow"]:
-        for line in await logs.recent(spec.app, limit=wanted["lines"]):
+        # What a server wrote whose machines and log are gone was kept while it was unwell.
+        kept = LogTails(logs, connected.store.shelf(SHELF))
+        recent = await logs.recent(spec.app, limit=wanted["lines"]) or await kept.tail(spec.name)
+        for line in recent[-wanted["lines"] :]:
             show(line)
         return
     async with aclosing(logs.follow(spec.app)) as coming:
