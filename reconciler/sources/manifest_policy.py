@@ -6,7 +6,6 @@ manifest that has one, and what any manifest denies is denied.
 """
 
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from reconciler.core.cost import guest_price
 from reconciler.core.problems import Problem
@@ -14,6 +13,7 @@ from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.signatures import SignatureWay, Ways, together
 from reconciler.core.types import Guest
 from reconciler.sources.manifest_servers import ReadServer, scale_of, vm_of
+from reconciler.sources.manifest_subjects import fits, subjects
 from reconciler.sources.yaml_nodes import Document, Path
 from schemas.v1.manifest import Manifest
 from schemas.v1.terms import package_parts
@@ -81,36 +81,16 @@ def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
 
 def _admission_problems(document: Document, manifest: Manifest, server: ReadServer) -> Iterator[Problem]:
     """What one policy says about the source of one server; folders of the own repository are its own business."""
-    names, source = _subjects(server), server.source
+    names, source = subjects(server), server.source
     policy = manifest.policy
     place = server.document.place((*server.path, source))
     for number, pattern in enumerate(policy.deny):
-        if _fits(names, pattern):
+        if fits(names, pattern):
             message = f"`{names[-1]}` is denied by `{pattern}` at {document.place(('policy', 'deny', number))}"
             yield server.problem("denied-by-policy", message, "choose another one, or ask who owns the policy", place)
-    if names and policy.allow and not any(_fits(names, pattern) for pattern in policy.allow):
+    if names and policy.allow and not any(fits(names, pattern) for pattern in policy.allow):
         message = f"`{names[-1]}` fits nothing that is allowed at {document.place(('policy', 'allow'))}"
         yield server.problem("not-allowed-by-policy", message, "choose another one, or have it allowed", place)
-
-
-def _fits(names: Sequence[str], pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in names)
-
-
-def _subjects(server: ReadServer) -> tuple[str, ...]:
-    """The names by which patterns know a program, with and without its version."""
-    written = server.written
-    if written.git is not None:
-        return f"git:{written.git.url}", f"git:{written.git.url}@{written.git.commit}"
-    if written.image:
-        repository = written.image.partition("@")[0]
-        last = repository.rpartition("/")[2]
-        plain = repository[: len(repository) - len(last)] + last.partition(":")[0]
-        return f"image:{plain}", f"image:{written.image}"
-    if written.package:
-        parts = package_parts(written.package)
-        return f"{parts.registry}:{parts.name}", written.package
-    return ()
 
 
 def _cost_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:

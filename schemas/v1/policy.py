@@ -67,8 +67,8 @@ class Policy(Part):
         json_schema_extra=without_default,
         title="Allow",
         description="The only programs that may run, as patterns (`*` and `?` as in a shell) over `npm:NAME`, "
-        "`pypi:NAME`, `git:ADDRESS` and `image:REPOSITORY`, each also with `@VERSION`. Folders of the own repository "
-        "are always allowed.",
+        "`pypi:NAME`, `git:ADDRESS`, `image:REPOSITORY`, each also with `@VERSION`, and `remote:URL`. Folders of the "
+        "own repository are always allowed.",
         examples=[["npm:@modelcontextprotocol/*", "image:ghcr.io/acme/*"]],
     )
     deny: Patterns = Field(

@@ -130,6 +130,32 @@ def test_a_policy_knows_images_and_repositories_and_leaves_own_folders_alone() -
     ]
 
 
+ONE_PROGRAM = {
+    "case and dashes on PyPI": ("package: 'pypi:Some_Package@1.0'", "pypi:some-package"),
+    "dots on PyPI": ("package: 'pypi:some-package@1.0'", "pypi:some.package@1.*"),
+    "ssh for https": (
+        f"git: {{url: 'ssh://git@github.com/acme/x', commit: {COMMIT}}}",
+        "git:https://github.com/acme/x",
+    ),
+    "scp for https": (f"git: {{url: 'git@GitHub.com:acme/x.git', commit: {COMMIT}}}", "git:https://github.com/acme/*"),
+    "suffix": (
+        f"git: {{url: https://github.com/acme/x.git, commit: {COMMIT}}}",
+        f"git:https://github.com/acme/x@{COMMIT}",
+    ),
+    "host alone": (f"git: {{url: https://github.com/acme/x, commit: {COMMIT}}}", "git:github.com/*"),
+    "Docker Hub": (f"image: docker.io/library/nginx:1{DIGEST}, {HTTP}", "image:nginx"),
+    "another name of Docker Hub": (f"image: index.docker.io/acme/x{DIGEST}, {HTTP}", "image:acme/x"),
+    "somebody else's server": ("remote: {url: https://mcp.linear.app/mcp}", "remote:https://*.linear.app/*"),
+}
+
+
+@pytest.mark.parametrize(("fields", "pattern"), ONE_PROGRAM.values(), ids=ONE_PROGRAM.keys())
+def test_a_program_is_known_however_it_is_written(fields: str, pattern: str) -> None:
+    assert codes(refused(manifest(fields, policy=f"{{deny: ['{pattern}']}}"))) == ["denied-by-policy"]
+    assert len(read(manifest(fields, policy=f"{{allow: ['{pattern}']}}")).specs) == 1
+    assert codes(refused(manifest(fields, policy="{allow: ['npm:*']}"))) == ["not-allowed-by-policy"]
+
+
 def test_every_manifest_may_tighten_the_policy_and_none_may_loosen_it() -> None:
     files = {
         "a/catwalk.yaml": manifest("package: 'npm:x@1.0.0'", policy="{allow: ['npm:*'], max_monthly_cost: 50}"),
