@@ -17,6 +17,8 @@ class Board:
 
     used_at_s: dict[str, float] = field(default_factory=dict[str, float])
     pinned: set[str] = field(default_factory=set[str])
+    lists: set[str] = field(default_factory=set[str])
+    """Notices of changed lists that are to be told."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, server: str, at_s: float) -> None:
@@ -65,6 +67,12 @@ class Attention:
         """Something of that server is subscribed to."""
         for board in self._boards.get(key, ()):
             board.pin(server)
+
+    def list_changed(self, key: object, method: str) -> None:
+        """A list is no longer what its client was given."""
+        for board in self._boards.get(key, ()):
+            board.lists.add(method)
+            board.changed.set()
 
     def pulse(self) -> None:
         """Something about the fleet has changed: have every stream look again."""

@@ -37,7 +37,8 @@ class Core:
         """The parts of one gateway; `servers` answers the servers' own addresses."""
         seals = Seals(settings.session_key)
         known = KnownLists(settings.aggregate, settings.monotonic)
-        gatherer = Gatherer(settings.aggregate, known, seals)
+        attention = Attention(settings.monotonic)
+        gatherer = Gatherer(settings.aggregate, known, seals, attention)
         return cls(
             settings=settings,
             servers=servers,
@@ -47,7 +48,7 @@ class Core:
             gatherer=gatherer,
             router=Router(gatherer, known),
             sessions=Sessions(settings, servers),
-            attention=Attention(settings.monotonic),
+            attention=attention,
         )
 
 

@@ -70,7 +70,7 @@ class AggregateEndpoint:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
         """Have open streams notice when the fleet or the rules change."""
-        async with asyncio.TaskGroup() as group:
+        async with self._core.gatherer.latecomers.running(), asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
             try:
                 yield

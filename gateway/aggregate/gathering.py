@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.access import ANONYMOUS
+from gateway.aggregate.attention import Attention
 from gateway.aggregate.inner import Collected
 from gateway.aggregate.known import Asker, KnownLists
+from gateway.aggregate.latecomers import Latecomers
 from gateway.aggregate.parts import (
     Listing,
     Missing,
@@ -65,15 +67,19 @@ class Inquiry:
     visit: Visit
     asker: Asker
     ask: AskServer
+    key: object
+    """Whose open streams are told of what comes later: a session's, or a principal's."""
 
 
 class Gatherer:
     """Makes merged lists for one gateway."""
 
-    def __init__(self, settings: AggregateSettings, known: KnownLists, seals: Seals) -> None:
+    def __init__(self, settings: AggregateSettings, known: KnownLists, seals: Seals, attention: Attention) -> None:
         self._settings = settings
         self._known = known
         self._seals = seals
+        self._attention = attention
+        self.latecomers = Latecomers()
 
     async def answer(self, inquiry: Inquiry, listing: Listing, cursor: object) -> str:
         """The result of a list request, as JSON text.
@@ -120,6 +126,8 @@ class Gatherer:
                 part = await _followed(inquiry, listing, server, cursor)
         except TimeoutError:
             cause = f"no answer within {self._settings.list_timeout_s:g} s"
+            late = (inquiry.key, inquiry.asker, listing, server)
+            self.latecomers.wait_for(late, lambda: self._catch_up(inquiry, listing, server))
         except (UnreadablePart, Unavailable) as error:
             cause = str(error)
         else:
@@ -129,6 +137,16 @@ class Gatherer:
         _log.warning("aggregate_part_missing", server=server, method=listing.method, cause=cause)
         old = self._known.old(inquiry.asker, server, listing, cause) if cursor is None else None
         return old or Missing(server=server, cause=cause)
+
+    async def _catch_up(self, inquiry: Inquiry, listing: Listing, server: str) -> None:
+        """The part that did not come in time."""
+        try:
+            part = await _followed(inquiry, listing, server, None)
+        except (UnreadablePart, Unavailable):
+            return
+        if part.next_cursor is None:
+            self._known.keep(inquiry.asker, listing, part)
+        self._attention.list_changed(inquiry.key, listing.notice)
 
     def _rename(self, inquiry: Inquiry, listing: Listing) -> Callable[[str, str], str]:
         if listing in {Listing.TOOLS, Listing.PROMPTS}:

@@ -204,7 +204,7 @@ class LegacySide:
             return await self._ask(turn, server, body)
 
         asker_ = Asker.of(turn.visit.view, turn.session.capabilities)
-        return Inquiry(visit=turn.visit, asker=asker_, ask=ask)
+        return Inquiry(visit=turn.visit, asker=asker_, ask=ask, key=turn.session.key)
 
     async def _ask(self, turn: Turn, server: str, body: str) -> Collected:
         """The answer of one server, as a whole; what comes beside it goes to the client. Raises Unavailable."""

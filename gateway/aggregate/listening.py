@@ -83,6 +83,9 @@ class OpenStream(ABC):
         """Have the stream listen to whom it should, whenever that changes."""
         linger_s = self._core.settings.aggregate.listen_linger_s
         while await self._may_listen():
+            if board.lists:
+                self._note_changes(tuple(board.lists))
+                board.lists.clear()
             wanted = board.wanted(self._core.settings.monotonic(), linger_s)
             wanted &= set(self._view.servers) - self._deaf
             for server in wanted - self._tasks.keys():

@@ -150,7 +150,7 @@ class ModernSide:
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             return await self._ask(turn, server, text, _headers(turn, method))
 
-        return Inquiry(visit=turn.visit, asker=turn.asker, ask=ask)
+        return Inquiry(visit=turn.visit, asker=turn.asker, ask=ask, key=turn.visit.view.principal)
 
     async def _ask(self, turn: Turn, server: str, body: str, headers: Headers) -> Collected:
         """The answer of one server, as a whole; what comes beside it goes to the client."""

@@ -27,6 +27,12 @@ class Listing(Enum):
     RESOURCES = ("resources/list", "resources", "uri")
     TEMPLATES = ("resources/templates/list", "resourceTemplates", "uriTemplate")
 
+    @property
+    def notice(self) -> str:
+        """The notification that it has changed."""
+        kind = "resources" if self is Listing.TEMPLATES else self.method.removesuffix("/list")
+        return f"notifications/{kind}/list_changed"
+
     def __init__(self, method: str, member: str, key: str) -> None:
         self.method = method
         self.member = member

@@ -92,13 +92,15 @@ class Outlet:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = asyncio.Lock()
+        self._is_over = False
         self.is_stream = False
 
     async def say(self, message: str) -> None:
-        """Send a message beside the answer; the answer becomes an event stream."""
+        """Send a message beside the answer; the answer becomes an event stream. After its end nobody hears it."""
         async with self._lock:
-            await self._begin()
-            await self._client.write(event_of(message), more=True)
+            if not self._is_over:
+                await self._begin()
+                await self._client.write(event_of(message), more=True)
 
     async def comment(self) -> None:
         """A sign of life on a stream."""
@@ -109,6 +111,7 @@ class Outlet:
     async def finish(self, message: str, *, status: int = 200, headers: Headers = ()) -> None:
         """Send the answer itself."""
         async with self._lock:
+            self._is_over = True
             if self.is_stream:
                 await self._client.write(event_of(message), more=False)
                 return
@@ -121,6 +124,7 @@ class Outlet:
         """End a stream without an answer."""
         async with self._lock:
             await self._begin()
+            self._is_over = True
             await self._client.write(b"", more=False)
 
     async def _begin(self) -> None:

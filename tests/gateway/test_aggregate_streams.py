@@ -319,3 +319,30 @@ async def test_a_server_that_is_no_longer_used_is_let_go(client):
             await until(lambda: alpha.listening == 0)
             await session.post("tools/call", name="alpha__x")
             await until(lambda: alpha.listening == 1)
+
+
+RESOURCES = "resources/list"
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_a_part_that_comes_too_late_is_told_of_when_it_is_there(client, era):
+    beta, may_answer = Streamer(), asyncio.Event()
+
+    async def slow(scope, receive, send) -> None:
+        await may_answer.wait()
+        await beta(scope, receive, send)
+
+    settings = AggregateSettings(notice_pause_s=0.05, list_timeout_s=0.3)
+    async with aggregate_of_apps({"alpha": Streamer(), "beta": slow}, aggregate=settings) as gateway:
+        session = await legacy_client(gateway.mcp, client)
+
+        async def uris() -> list[str]:
+            asked = session.post(RESOURCES) if era == "legacy" else client.post(gateway.mcp, **modern(RESOURCES))
+            return [resource["uri"] for resource in (await asked).json()["result"]["resources"]]
+
+        asked = get(session) if era == "legacy" else listen(resourcesListChanged=True)
+        async with listening(client, "GET" if era == "legacy" else "POST", gateway.mcp, **asked) as heard:
+            assert await uris() == ["note://1"]
+            may_answer.set()
+            await until(lambda: "notifications/resources/list_changed" in heard.methods())
+            assert await uris() == ["note://1", "beta+note://1"]

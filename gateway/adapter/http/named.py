@@ -32,12 +32,16 @@ class NamedSessions:
         """
         key = (principal, name)
         lock = self._locks.setdefault(key, anyio.Lock())
-        async with lock:
-            known = self._known(key)
-            if known is None:
-                known = await self._pool.open(message, principal)
-                self._keep(key, known)
-            return known[0], _with_id(known[1], message.raw_id)
+        try:
+            async with lock:
+                known = self._known(key)
+                if known is None:
+                    known = await self._pool.open(message, principal)
+                    self._keep(key, known)
+                return known[0], _with_id(known[1], message.raw_id)
+        finally:
+            if key not in self._opened and not lock.locked():
+                self._locks.pop(key, None)
 
     def _known(self, key: _Key) -> tuple[Session, bytes] | None:
         session_id, body = self._opened.get(key, ("", b""))
