@@ -77,6 +77,8 @@ def refuse_large_folder(folder: str, sizes_bytes: Iterable[int]) -> None:
 
 
 def _named(path: str, content: bytes) -> Iterator[str]:
+    if b"directory" not in content:
+        return  # Most manifests name no folder, and need not be read twice.
     try:
         data = read_document(path, bytes(content)).data
     except InvalidManifests:
