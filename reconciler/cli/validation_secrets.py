@@ -11,7 +11,7 @@ from reconciler.cli.secrets_fleet import FleetFiles
 from reconciler.cli.secrets_lint import lint
 from reconciler.core.findings import Finding
 from reconciler.core.manifest_set import ManifestSet
-from reconciler.core.problems import Problem, Remedy
+from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.types import ServerSpec
 from reconciler.errors import CatwalkError
 from reconciler.sops.identities import Identities, load_identities
@@ -31,7 +31,13 @@ async def secret_findings(
     told = {(finding.problem.code, _file(finding.problem)) for finding in found}
     linted = await anyio.to_thread.run_sync(lint, FleetFiles(directory=directory, files=files))
     others = (problem for problem in linted if (problem.code, _file(problem)) not in told)
-    return [*found, *(Finding(problem=problem, is_error=problem.code not in ADVICE) for problem in others)]
+    return [*found, *(_advice_or_error(problem, manifests) for problem in others)]
+
+
+def _advice_or_error(problem: Problem, manifests: ManifestSet) -> Finding:
+    """What concerns no file of its own, such as rules that are missing, is shown at the manifest."""
+    place = problem.location or Location(file=manifests.files[0])
+    return Finding(problem=replace(problem, location=place), is_error=problem.code not in ADVICE)
 
 
 async def _opened(
