@@ -8,6 +8,7 @@ count in what is left without these: `mcp-server-gcp` is no slip for `mcp-server
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from packaging.utils import canonicalize_name
@@ -22,14 +23,19 @@ _SLIPS: Final = ((4, 0), (9, 1))
 
 def lookalike_of(package: PackageReference) -> str:
     """The well-known package that a name looks like, as `npm:NAME`; empty where it is one itself or looks like none."""
-    name = _normal(package.registry, package.name)
-    known = NAMES[package.registry]
+    return _lookalike(package.registry, _normal(package.registry, package.name))
+
+
+@lru_cache(maxsize=16_384)
+def _lookalike(registry: Registry, name: str) -> str:
+    """Remembered, because every pass asks about every server, and names do not change their looks."""
+    known = NAMES[registry]
     if name in known:
         return ""
     near = next(_near(name, known), "")
     if near:
-        return f"{package.registry}:{near}"
-    other = Registry.PYPI if package.registry is Registry.NPM else Registry.NPM
+        return f"{registry}:{near}"
+    other = Registry.PYPI if registry is Registry.NPM else Registry.NPM
     return f"{other}:{name}" if name in NAMES[other] else ""
 
 
@@ -53,12 +59,13 @@ def _is_slip(name: str, candidate: str) -> bool:
     return edit_distance(" ".join(_own_words(name)), " ".join(own), most) <= most
 
 
-def _words(name: str) -> list[str]:
-    return [word for word in re.split(r"[-_./@]+", name) if word]
+@lru_cache(maxsize=1_024)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[-_./@]+", name) if word)
 
 
-def _own_words(name: str) -> list[str]:
-    return [word for word in _words(name) if word not in _SHARED]
+def _own_words(name: str) -> tuple[str, ...]:
+    return tuple(word for word in _words(name) if word not in _SHARED)
 
 
 def _scope(name: str) -> str:

@@ -5,6 +5,7 @@ The adapter takes the runtime at hand where it fits and otherwise fetches one: N
 lines can fit; within a line every release counts as available, because a refusal must be certain.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -19,6 +20,7 @@ _NODE: Final = tuple(
 )
 
 
+@lru_cache(maxsize=4_096)
 def fits(registry: Registry, wanted: str) -> bool:
     """Whether the runner has a runtime for `engines.node` or `requires-python`. What cannot be read fits."""
     if not wanted.strip():
