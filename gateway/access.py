@@ -1,4 +1,4 @@
-"""Who is calling, and what that caller may use: the decision that every request meets, and its simplest sources.
+"""Who is calling, and what that caller may use: the decision that every request meets, and its simplest source.
 
 `Access.admit` looks at the `Authorization` header and the server's name, so its answer can be remembered with the head
 of a request, as long as neither the rules (`generation`) nor the credential (`Grant.expires_at_s`) have run out. A
@@ -6,19 +6,13 @@ server that a caller may not use is answered like one that does not exist, and a
 a call would not reach: nobody learns of what is not theirs.
 """
 
-import hashlib
-import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Protocol
 
-from gateway.problems import Problem, ProblemKind, Refused
-
 ANONYMOUS = "anonymous"
-_SCHEME = b"bearer "
-_MAX_TOKEN_BYTES = 8 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,54 +100,3 @@ class OpenAccess:
 
 
 _EVERYTHING = Grant(principal=ANONYMOUS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRule:
-    """One static token: whose it is, its hash, and what it opens."""
-
-    name: str
-    sha256: str = field(repr=False)
-    """Of the token, in hexadecimal. The token itself is nowhere."""
-    servers: Mapping[str, Sequence[str]]
-    """Tool patterns by server pattern: `{"github": ["get_*"], "wiki-*": ["*"]}`. The first pattern that fits counts."""
-
-
-class TokenAccess:
-    """Static tokens, kept as hashes."""
-
-    def __init__(self, rules: Sequence[TokenRule]) -> None:
-        self._rules = tuple(rules)
-        self.generation = 0
-
-    def admit(self, authorization: bytes | None, server: str, *, aggregate: bool = False) -> Grant | None:  # noqa: ARG002 - a static token is good for every address
-        """As `Access.admit`. Every hash is compared in full, so that time tells nothing about tokens."""
-        digest = hashlib.sha256(_token(authorization)).hexdigest()
-        matching = [rule for rule in self._rules if hmac.compare_digest(rule.sha256, digest)]
-        if not matching:
-            raise Refused(_unauthenticated("The token is not one that this gateway knows.", b'error="invalid_token"'))
-        rule = matching[0]
-        for pattern, tools in rule.servers.items():
-            if fnmatchcase(server, pattern):
-                policy = None if "*" in tools else ToolPolicy(tuple(tools))
-                return Grant(principal=rule.name, tools=policy)
-        return None
-
-
-def _token(authorization: bytes | None) -> bytes:
-    if authorization is None:
-        raise Refused(_unauthenticated("This gateway needs a token.", b""))
-    if not authorization.lower().startswith(_SCHEME) or len(authorization) > _MAX_TOKEN_BYTES:
-        raise Refused(_unauthenticated("The Authorization header is no bearer token.", b'error="invalid_request"'))
-    return authorization[len(_SCHEME) :].strip()
-
-
-def _unauthenticated(detail: str, parameters: bytes) -> Problem:
-    """RFC 6750 section 3: without any credential the challenge names no error."""
-    challenge = b"Bearer " + parameters if parameters else b"Bearer"
-    return Problem(
-        kind=ProblemKind.UNAUTHENTICATED,
-        detail=detail,
-        hint="Send Authorization: Bearer with a token from the gateway's manifest.",
-        headers=((b"www-authenticate", challenge),),
-    )

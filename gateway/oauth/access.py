@@ -46,6 +46,16 @@ class AccessRules:
     """How much each name may ask for; the first that fits a caller counts, `*` fits all."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRule:
+    """One static token: whose it is, its hash, and what it opens."""
+
+    name: str
+    sha256: str = field(repr=False)
+    """Of the token, in hexadecimal. The token itself is nowhere."""
+    servers: Servers
+
+
 @dataclass(frozen=True, slots=True)
 class _Verified:
     identity: Identity
@@ -181,6 +191,14 @@ class BearerAccess:
     def _limits_of(self, names: Sequence[str]) -> Limits | None:
         fitting = (limits for name, limits in self._rules.limits.items() if name in names or name == EVERYBODY)
         return next(fitting, None)
+
+
+def token_access(rules: Sequence[TokenRule]) -> BearerAccess:
+    """For a gateway that knows static tokens alone, and so announces nobody who would issue others."""
+    known = AccessRules(
+        tokens={rule.name: rule.sha256 for rule in rules}, access={rule.name: rule.servers for rule in rules}
+    )
+    return BearerAccess(known, Resources("", ()), ())
 
 
 def _nobody_can_say(error: KeysUnavailable) -> Refused:

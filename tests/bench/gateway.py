@@ -31,8 +31,8 @@ import psutil
 import uvicorn
 import uvloop
 
-from gateway.access import TokenAccess, TokenRule
 from gateway.app import Readiness, create_app
+from gateway.oauth.access import TokenRule, token_access
 from gateway.routing import RouteTable, Upstream
 from gateway.settings import GatewaySettings
 
@@ -165,7 +165,7 @@ RULES.append(
 def serve_gateway(ready: Connection, upstream_port: int, edge: bool) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     route = Upstream(server="echo", app="echo", host="127.0.0.1", port=upstream_port, authority="echo.flycast")
-    settings = GatewaySettings(session_key=b"k" * 32, access=TokenAccess(RULES))
+    settings = GatewaySettings(session_key=b"k" * 32, access=token_access(RULES))
     app = create_app(settings, RouteTable([route]), lambda: Readiness(is_ready=True))
     config = uvicorn.Config(
         app,

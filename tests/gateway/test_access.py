@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.access import TokenAccess, TokenRule, ToolPolicy
+from gateway.access import ToolPolicy
 from gateway.calls import UNREAD, Call, read_call
+from gateway.oauth.access import TokenRule, token_access
 from gateway.policy import UnreadableList, filter_tools
 from tests.gateway.conftest import gateway_to, read_body, reply, serve
 
@@ -21,7 +22,7 @@ def rule(name: str, token: str, servers: dict[str, list[str]]) -> TokenRule:
     return TokenRule(name=name, sha256=hashlib.sha256(token.encode()).hexdigest(), servers=servers)
 
 
-ACCESS = TokenAccess(
+ACCESS = token_access(
     [
         rule("reader", "reader-token", {"time": ["read_*"]}),
         rule("owner", "owner-token", {"*": ["*"]}),

@@ -8,9 +8,9 @@ import anyio
 import httpx
 import pytest
 
-from gateway.access import TokenAccess, TokenRule
 from gateway.aggregate.settings import AggregateSettings, Running
 from gateway.audit import AuditLog
+from gateway.oauth.access import TokenRule, token_access
 from gateway.observation import EndedCall
 from tests.gateway.aggregates import (
     ACCEPT,
@@ -182,7 +182,7 @@ async def test_a_cursor_that_nobody_gave_is_refused(client, cursor):
 
 
 async def test_a_cursor_is_good_for_its_list_and_its_principal_alone(client):
-    access = TokenAccess([rule("ada", "one", {"*": ["*"]}), rule("bob", "two", {"*": ["*"]})])
+    access = token_access([rule("ada", "one", {"*": ["*"]}), rule("bob", "two", {"*": ["*"]})])
     async with aggregate_of_apps({"alpha": Lister(*([f"a{n}"] for n in range(25)))}, access=access) as gateway:
         listed = await client.post(gateway.mcp, **signed(modern("tools/list"), "one"))
         cursor = listed.json()["result"]["nextCursor"]
@@ -218,7 +218,7 @@ def signed(asked: dict[str, object], token: str) -> dict[str, object]:
     return {**asked, "headers": {**asked["headers"], "authorization": f"Bearer {token}"}}
 
 
-ACCESS = TokenAccess([rule("ada", "one", {"alpha": ["*"], "beta": ["read_*"]}), rule("bob", "two", {})])
+ACCESS = token_access([rule("ada", "one", {"alpha": ["*"], "beta": ["read_*"]}), rule("bob", "two", {})])
 
 
 async def test_a_list_shows_what_a_call_allows_in_both_eras(client):
@@ -257,7 +257,7 @@ async def test_a_caller_without_servers_sees_nothing_and_a_stranger_is_refused(c
 
 
 async def test_a_session_is_its_principal_s_alone(client):
-    access = TokenAccess([rule("ada", "one", {"*": ["*"]}), rule("bob", "two", {"*": ["*"]})])
+    access = token_access([rule("ada", "one", {"*": ["*"]}), rule("bob", "two", {"*": ["*"]})])
     async with serve(Lister(["x"])) as port, aggregate_of({"alpha": port}, access=access) as gateway:
         session = await legacy_client(gateway.mcp, client, headers={"authorization": "Bearer one"})
         assert (await session.post("ping")).json()["result"] == {}
@@ -398,7 +398,7 @@ async def test_a_call_is_one_line_with_its_server_and_its_tool(client, tmp_path)
     ]
 
 
-ACCESS_TIME = TokenAccess([rule("ada", "one", {"time": ["*"]})])
+ACCESS_TIME = token_access([rule("ada", "one", {"time": ["*"]})])
 
 
 # Sessions

@@ -10,7 +10,8 @@ from litestar import get
 from litestar.exceptions import ValidationException
 from litestar.params import FromPath
 
-from gateway.access import OpenAccess, TokenAccess
+from gateway.access import OpenAccess
+from gateway.oauth.access import token_access
 from gateway.problems import ProblemKind, code_of_status
 from gateway.relay import RelayLimits
 from tests.gateway.conftest import gateway_to, read_body, reply, scripted, serve
@@ -111,7 +112,7 @@ def check(kind: ProblemKind, document: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.code) for kind in HTTP_SCENARIOS])
 async def test_an_error_outside_mcp_is_a_problem_document(kind):
-    access = TokenAccess([]) if kind is ProblemKind.UNAUTHENTICATED else OpenAccess()
+    access = token_access([]) if kind is ProblemKind.UNAUTHENTICATED else OpenAccess()
     limits = {"max_body_bytes": 1000, "body_timeout_s": 0.1, "access": access}
     async with serve(echo) as port, gateway_to(port, handlers=[broken], ready=False, **limits) as gateway:
         with anyio.fail_after(10):
