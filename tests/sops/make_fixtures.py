@@ -173,7 +173,7 @@ def specs() -> Iterator[Spec]:
     for kind, pattern in (
         ("encrypted_regex", "^secrets$"),
         ("unencrypted_regex", "^(fleet|replicas)$"),
-        ("encrypted_suffix", "ecret"),
+        ("encrypted_suffix", "rets"),
         ("unencrypted_suffix", "fleet"),
     ):
         yield Spec(name=f"{kind.replace('_', '-')}.yaml", plain=RULED, leaves=RULED_LEAVES, rule={kind: pattern})
@@ -235,7 +235,7 @@ class Keys:
         options = ("--pinentry-mode=loopback", "--passphrase=")
         self.gpg(*options, "--quick-generate-key", "fixtures@example.org", "future-default", "default", "never")
         listed = self.gpg("--list-keys", "--with-colons")
-        fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr"))
+        fingerprint = next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fp"))
         return self.gpg(*options, "--armor", "--export-secret-keys"), fingerprint
 
     def gpg(self, *arguments: str) -> str:
