@@ -120,7 +120,8 @@ class Settings:
     runner_image: str = DEFAULT_RUNNER_IMAGE
     """`CATWALK_RUNNER_IMAGE`: the image that runs the adapter."""
     mcp_registry_url: str = DEFAULT_MCP_REGISTRY_URL
-    """`CATWALK_MCP_REGISTRY_URL`: where `catwalk add` and `catwalk search` look; any registry with the official API."""
+    """`CATWALK_MCP_REGISTRY_URL`: where `catwalk add`, `search` and `validate` look; any registry with the
+    official API."""
     key_environment: Mapping[str, str] | None = None
     """The environment as found, for the SOPS room alone: keys, and the services that hold keys, are named in variables
     of their own tools (`SOPS_AGE_KEY`, `GNUPGHOME`, `VAULT_ADDR`, `AWS_PROFILE` …)."""

@@ -51,7 +51,7 @@ class Policy(Part):
         default="warn",
         title="Pinned",
         description="Whether every package must name its version and every image its digest: `warn` says so, "
-        "`required` refuses what does not.",
+        "`required` refuses what does not, and holds what has no entry in `catwalk.lock`. A lock counts as a version.",
         examples=["required"],
     )
     signed_commits: bool | Literal["ssh", "gpg", "github"] = Field(
