@@ -80,7 +80,7 @@ async def protected_clock(provider: Provider):
         yield gateway
 
 
-def signing_in(gateway: RunningGateway, storage: Storage) -> OAuthClientProvider:
+def signing_in(gateway: RunningGateway, storage: Storage, *, address: str = "") -> OAuthClientProvider:
     """A client whose person agrees to everything at once, in a browser that follows the redirect."""
     seen: list[AuthorizationCodeResult] = []
 
@@ -94,7 +94,7 @@ def signing_in(gateway: RunningGateway, storage: Storage) -> OAuthClientProvider
         return seen[-1]
 
     return OAuthClientProvider(
-        gateway.mcp,
+        address or gateway.mcp,
         OAuthClientMetadata(client_name="tests", redirect_uris=["http://127.0.0.1:9/callback"]),
         storage,
         redirect_handler=open_page,
@@ -120,6 +120,27 @@ async def test_the_official_client_signs_in_and_calls(mode):
             assert grant["resource"] == gateway.mcp
             assert storage.tokens is not None
             assert set((storage.tokens.scope or "").split()) >= {"mcp", "clock"}
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_one_token_for_the_common_address_opens_all_servers_there_and_no_other_address(mode):
+    async with identity_provider(scopes=["mcp"]) as issuer:
+        provider = Provider(name="corp", issuer=issuer.issuer, scopes=("mcp",))
+        async with protected_clock(provider) as gateway:
+            storage, common = Storage(), f"{gateway.url}/mcp"
+            with anyio.fail_after(30):
+                async with (
+                    create_mcp_http_client(auth=signing_in(gateway, storage, address=common)) as http,
+                    Client(streamable_http_client(common, http_client=http), mode=mode) as client,
+                ):
+                    names = {tool.name for tool in (await client.list_tools()).tools}
+                    assert text_of(await client.call_tool("time__add", {"a": 2, "b": 3})) == "5"
+            assert names == {"time__add"}
+            assert issuer.grants[0]["resource"] == common
+            assert storage.tokens is not None
+            headers = {"authorization": f"Bearer {storage.tokens.access_token}"}
+            async with httpx.AsyncClient() as client:
+                assert (await client.post(gateway.mcp, content=b"{}", headers=headers)).status_code == 401
 
 
 @pytest.mark.parametrize("mode", ERAS)
