@@ -109,6 +109,8 @@ def _cost_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[P
 
 
 def _price(server: ReadServer) -> float | None:
+    if server.written.remote is not None:
+        return 0.0
     vm = vm_of(server)
     price = guest_price(Guest(cpu_kind=vm.cpu_kind, cpus=vm.cpus, memory_mb=vm.memory_mb))
     return None if price is None else price * scale_of(server).max

@@ -120,3 +120,13 @@ def test_what_cannot_be_meant_is_refused_without_repeating_a_secret(server, code
     assert problem.location is not None
     assert problem.location.line >= 4
     assert "hunter2" not in "".join(map(str, caught.value.problems))
+
+
+def test_it_is_not_paid_for_and_the_policy_speaks_of_its_address():
+    server = (
+        f"    remote: {{url: {URL}}}\npolicy: {{max_monthly_cost: 0.01, allow: ['remote:https://mcp.linear.app/*']}}\n"
+    )
+    assert read_manifests(fleet(server)).specs
+    with pytest.raises(InvalidManifests) as caught:
+        read_manifests(fleet(server.replace("remote:https://mcp.linear.app", "remote:https://mcp.acme.example")))
+    assert [problem.code for problem in caught.value.problems] == ["not-allowed-by-policy"]
