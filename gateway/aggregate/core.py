@@ -78,7 +78,7 @@ def with_string(message: Message, path: tuple[str, ...], value: str) -> str:
     for name in path:
         members, _ = object_members(message.text, place.start)
         place = members[name]
-    return splice(message.text, {place: json.dumps(value, ensure_ascii=False)})
+    return splice(message.text, {place: json.dumps(value)})
 
 
 Expose = Callable[[str, str], str]

@@ -249,12 +249,12 @@ class ModernListen(OpenStream):
     async def _say(self, method: str, params: dict[str, object]) -> None:
         meta = {**json_object(params.get("_meta")), META_SUBSCRIPTION_ID: self._message.id_value}
         message = {"jsonrpc": "2.0", "method": method, "params": {**params, "_meta": meta}}
-        await self._visit.outlet.say(json.dumps(message, ensure_ascii=False))
+        await self._visit.outlet.say(json.dumps(message))
 
     def _end(self) -> str:
         meta = {META_SUBSCRIPTION_ID: self._message.id_value}
         result = {"resultType": "complete", "_meta": meta}
-        return json.dumps({"jsonrpc": "2.0", "id": self._message.id_value, "result": result}, ensure_ascii=False)
+        return json.dumps({"jsonrpc": "2.0", "id": self._message.id_value, "result": result})
 
 
 def _method_of(text: str) -> str:

@@ -147,7 +147,7 @@ class ModernSide:
             meta = {name: value for name, value in turn.message.meta.items() if name != PROGRESS_KEY}
             params = {"_meta": meta} if cursor is None else {"cursor": cursor, "_meta": meta}
             body = {"jsonrpc": "2.0", "id": "catwalk-list", "method": method, "params": params}
-            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+            text = json.dumps(body, separators=(",", ":"))
             return await self._ask(turn, server, text, _headers(turn, method))
 
         return Inquiry(visit=turn.visit, asker=turn.asker, ask=ask, key=turn.visit.view.principal)
@@ -241,7 +241,7 @@ def _without_tasks(message: Message) -> Message:
     capabilities = json_object(meta.get(META_CLIENT_CAPABILITIES))
     extensions = _without(json_object(capabilities.get("extensions")), _TASKS)
     meta[META_CLIENT_CAPABILITIES] = {**capabilities, "extensions": extensions}
-    params = json.dumps({**message.params, "_meta": meta}, ensure_ascii=False)
+    params = json.dumps({**message.params, "_meta": meta})
     return read_message(message.with_params(params))
 
 

@@ -54,7 +54,7 @@ class Item:
         if name == self.key:
             return self.text
         members, _ = object_members(self.text)
-        return splice(self.text, {members[member]: json.dumps(name, ensure_ascii=False)})
+        return splice(self.text, {members[member]: json.dumps(name)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ class Page:
         if next_cursor is not None:
             members["nextCursor"] = json.dumps(next_cursor)
         if self.notes:
-            members["_meta"] = json.dumps({META_UNAVAILABLE: self.notes}, ensure_ascii=False)
+            members["_meta"] = json.dumps({META_UNAVAILABLE: self.notes})
         return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in members.items()) + "}"
 
 

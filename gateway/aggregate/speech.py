@@ -26,7 +26,7 @@ ExposeUri = Callable[[str, str], str]
 
 def asked_id(server: str, raw_id: str) -> str:
     """The id, as JSON text, under which the client is asked what that server asks."""
-    return json.dumps(server + _MARK + raw_id, ensure_ascii=False)
+    return json.dumps(server + _MARK + raw_id)
 
 
 def asker(answer: Message, servers: Sequence[str]) -> tuple[str, str] | None:
@@ -124,7 +124,7 @@ def with_exposed_contents(server: str, text: str, expose: ExposeUri) -> str:
         values = [_with_exposed_uri(server, json_object(each), expose) for each in json_array(contents.value)]
     except (MalformedJson, InvalidMessage, KeyError):
         return text
-    return splice(text, {contents: json.dumps(values, ensure_ascii=False, separators=(",", ":"))})
+    return splice(text, {contents: json.dumps(values, separators=(",", ":"))})
 
 
 def _with_exposed_uri(server: str, content: dict[str, object], expose: ExposeUri) -> dict[str, object]:

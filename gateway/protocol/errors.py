@@ -68,4 +68,5 @@ def error_body(refusal: Refusal, request_id: str | None) -> bytes:
     if refusal.data is not None:
         error["data"] = refusal.data
     encoded = json.dumps(error, ensure_ascii=False, separators=(",", ":"))
-    return f'{{"jsonrpc":"2.0","id":{request_id or "null"},"error":{encoded}}}'.encode()
+    # JSON can name half a character (`"\ud800"`), which UTF-8 cannot write; it goes back as it came.
+    return f'{{"jsonrpc":"2.0","id":{request_id or "null"},"error":{encoded}}}'.encode("utf-8", "backslashreplace")
