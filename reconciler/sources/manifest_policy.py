@@ -12,6 +12,8 @@ from reconciler.core.problems import Problem
 from reconciler.core.prune_policy import PrunePolicy
 from reconciler.core.signatures import SignatureWay, Ways, together
 from reconciler.core.types import Guest
+from reconciler.sources.folder_projects import missing_lock
+from reconciler.sources.folders import folder_path, in_folder
 from reconciler.sources.manifest_servers import ReadServer, scale_of, vm_of
 from reconciler.sources.manifest_subjects import fits, subjects
 from reconciler.sources.yaml_nodes import Document, Path
@@ -40,9 +42,9 @@ def signature_ways(manifests: Sequence[Manifest]) -> Ways:
     return together(SignatureWay(one) if isinstance(one, str) else SignatureWay.GITHUB for one in stated if one)
 
 
-def policy_problems(manifests: Read, servers: Sequence[ReadServer]) -> Iterator[Problem]:
+def policy_problems(manifests: Read, servers: Sequence[ReadServer], *, to_be_locked: bool = False) -> Iterator[Problem]:
     """Where a fleet whose manifests could all be read breaks the policy that they state together."""
-    if pinned_required(manifests):
+    if pinned_required(manifests) and not to_be_locked:
         yield from _unpinned(servers)
     for document, manifest in manifests:
         for server in servers:
@@ -67,6 +69,7 @@ def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
     for server in servers:
         if server.locked is not None:
             continue  # Whether the lock fits is judged with what the registry says.
+        yield from _unlocked(server)
         package, image = server.written.package, server.written.image
         if package and not package_parts(package).version:
             message = f"`{package}` has no version: the newest one runs, today this and tomorrow that"
@@ -77,6 +80,18 @@ def _unpinned(servers: Sequence[ReadServer]) -> Iterator[Problem]:
             place = server.document.place((*server.path, "image"))
             hint = "pin it with `@sha256:…`, as `docker buildx imagetools inspect` prints it"
             yield server.problem("unpinned-image", message, hint, place)
+
+
+def _unlocked(server: ReadServer) -> Iterator[Problem]:
+    """A folder whose dependencies nothing pins; a date of its own pins them well enough."""
+    written = server.written
+    if not written.directory or written.resolve_as_of or server.manifest.defaults.resolve_as_of:
+        return
+    folder = folder_path(server.document.file, written.directory)
+    if lock := missing_lock(in_folder(folder, server.files)):
+        message = f"no `{lock}` pins the dependencies in `{folder}`: each machine installs the newest ones of its day"
+        place = server.document.place((*server.path, "directory"))
+        yield server.problem("unlocked-folder", message, f"commit `{lock}`, or say `resolve_as_of`", place)
 
 
 def _admission_problems(document: Document, manifest: Manifest, server: ReadServer) -> Iterator[Problem]:
