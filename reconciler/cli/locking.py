@@ -75,7 +75,7 @@ async def read_locks(directory: Path, environment: str = "") -> FleetLocks:
     source = WorktreeSource(directory=directory)
     files = await source.files(await source.head())
     plain = {path: content for path, content in files.items() if not is_lock(path)}
-    manifests = read_manifests(plain, environment)
+    manifests = read_manifests(plain, environment, to_be_locked=True)
     locks = {manifest: _readable(files, lock_file(manifest, environment)) for manifest in manifests.files}
     return FleetLocks(directory=directory, files=files, specs=manifests.specs, locks=locks, environment=environment)
 

@@ -33,12 +33,13 @@ from reconciler.sources.yaml_nodes import Document, Path, Value, read_document
 from schemas.v1.manifest import DEFAULT_ORGANIZATION, Manifest
 
 
-def read_manifests(files: Mapping[str, bytes], environment: str = "") -> ManifestSet:
+def read_manifests(files: Mapping[str, bytes], environment: str = "", *, to_be_locked: bool = False) -> ManifestSet:
     """The fleet that all `catwalk.yaml` files among `files` declare together.
 
     Args:
         files: content by path relative to the followed directory; files of other names are ignored.
         environment: whose overlays are laid over the manifests; empty for none.
+        to_be_locked: whether they are read to make their locks, so that what only a lock will pin is no fault yet.
 
     Raises:
         InvalidManifests: at least one is wrong; carries every problem with its place, sorted by place.
@@ -69,7 +70,7 @@ def read_manifests(files: Mapping[str, bytes], environment: str = "") -> Manifes
         # Servers of a file that could not be read would be missed in these.
         problems += dependency_problems(servers)
         problems += gateway_problems(manifests, [server.name for server in servers])
-        problems += policy_problems(manifests, servers)
+        problems += policy_problems(manifests, servers, to_be_locked=to_be_locked)
     if problems:
         raise InvalidManifests(tuple(sorted(problems, key=_reading_order)))
     found = _fleet(manifests, servers)

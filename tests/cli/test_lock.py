@@ -218,6 +218,14 @@ def test_an_environment_is_locked_and_upgraded_for_itself(registry: LocalRegistr
     assert run(["validate", "--offline", str(fleet)]) == 0
 
 
+def test_a_policy_that_wants_everything_pinned_is_met_by_a_lock(registry: LocalRegistry, fleet: Path) -> None:
+    strict = MANIFEST.replace("servers:", "policy: {pinned: required}\nservers:")
+    (fleet / "catwalk.yaml").write_text(strict, encoding="utf-8")
+    assert run(["validate", "--offline", str(fleet)]) == 1
+    assert lock(fleet) == 0
+    assert run(["validate", "--offline", str(fleet)]) == 0
+
+
 def test_a_server_that_does_not_exist_cannot_be_upgraded(registry: LocalRegistry, fleet: Path) -> None:
     assert lock(fleet, "--upgrade", "nonesuch") == 1
     assert lock(fleet, "clock") == 2

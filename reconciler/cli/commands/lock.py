@@ -109,7 +109,8 @@ def _write(plan: _Plan) -> None:
     for file, content in sorted(plan.files.items(), key=lambda item: item[0].endswith(".lock")):
         path = plan.fleet.directory / file
         replace_file(path, content, lambda _: None, before=read_file(path))
-    read_manifests(dict(plan.fleet.files) | dict(plan.files), plan.fleet.environment)
+    written = dict(plan.fleet.files) | dict(plan.files)
+    read_manifests(written, plan.fleet.environment, to_be_locked=True)
 
 
 def _show(plan: _Plan, *, as_json: bool, writes: bool) -> None:
