@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from reconciler.sops.document import decrypt
 from reconciler.sops.errors import Tampered
 from reconciler.sops.identities import Identities
+from reconciler.sops.master_keys import one_group
 from reconciler.sops.metadata import KeyService, Recipient, WrappedKey
 from reconciler.sops.services.aws_kms import AwsKms, aws_kms
 from reconciler.sops.services.port import (
@@ -21,10 +23,14 @@ from reconciler.sops.services.port import (
     KeyServiceUnavailable,
     NotForUsError,
 )
+from reconciler.sops.writing.creation import Encryption, encrypt
+from reconciler.sops.writing.editing import open_to_edit
+from reconciler.sops.writing.recipients import aws_key
 
 boto3 = pytest.importorskip("boto3", reason="boto3, of the extra `aws`, is not installed")
 
 SECRET = bytes(range(32))
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 REGION = "eu-central-1"
 UNKNOWN = f"arn:aws:kms:{REGION}:123456789012:key/00000000-0000-0000-0000-000000000000"
 
@@ -188,3 +194,21 @@ def test_a_file_held_by_kms_alone_opens(kms, arn, encrypt):
     changed = sealed.replace(b"fleet: acme", b"fleet: other")
     with pytest.raises(Tampered):
         decrypt(changed, Identities(services=(aws_kms(os.environ),)), file="s.yaml")
+
+
+def test_a_file_is_written_for_kms_with_its_context_and_rotated(kms, arn):
+    door = aws_kms(os.environ)
+    key = aws_key(f"{arn}+arn:aws:iam::123456789012:role/secrets", context={"fleet": "acme"})
+    content = encrypt(b"a: x\n", Encryption(keys=one_group((key,)), services=(door,)), file="s.yaml", last_modified=NOW)
+    edited = open_to_edit(content, Identities(services=(door,)), file="s.yaml")
+    for each in (content, edited.rotated(edited.keys, NOW).sealed(NOW)):
+        opened = decrypt(each, Identities(services=(door,)), file="s.yaml")
+        assert [leaf.plaintext for leaf in opened.leaves()] == [b"x"]
+        with pytest.raises(Tampered):
+            decrypt(each.replace(b"fleet: acme", b"fleet: other"), Identities(services=(door,)), file="s.yaml")
+
+
+def test_a_key_that_aws_does_not_know_is_told_before_anything_is_written(kms):
+    encryption = Encryption(keys=one_group((aws_key(UNKNOWN),)), services=(aws_kms(os.environ),))
+    with pytest.raises(KeyServiceDenied, match="AWS KMS"):
+        encrypt(b"a: x\n", encryption, file="s.yaml", last_modified=NOW)
