@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
 
-from reconciler.core.actions import Deferred, Pass
+from reconciler.core.actions import Deferred, Held, Pass
 from reconciler.core.problems import Problem, Remedy
 from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus
 from reconciler.report.details import CheckDetails
@@ -122,14 +122,19 @@ def _sync_verdict(finished: Pass, revision: Revision) -> _Verdict:
         return _Verdict(_state_of(problems), _told(problems))
     if any(outcome.kind is OutcomeKind.FAILED for outcome in finished.outcomes):
         return _Verdict(StatusState.FAILURE, "an action failed")
-    plan = finished.plan
-    if plan is not None and plan.held:
-        return _Verdict(StatusState.PENDING, f"held: {plan.held[0].summary}: {plan.held[0].reason}")
+    if held := _held_up(finished):
+        return _Verdict(StatusState.PENDING, f"held: {held[0].summary}: {held[0].reason}")
     if finished.waiting:
         return _Verdict(StatusState.PENDING, _told_waiting(finished.waiting))
     if not finished.settled or finished.applied_revision is None or finished.applied_revision.commit != revision.commit:
         return _Verdict(StatusState.PENDING, "being applied")
     return _Verdict(StatusState.SUCCESS, f"{counted(len(finished.statuses), 'server')} as declared")
+
+
+def _held_up(finished: Pass) -> list[Held]:
+    """What the commit asks for and does not get. A server that the commit itself suspends is as it asks."""
+    suspended = {status.server for status in finished.statuses if status.state is ServerState.SUSPENDED}
+    return [held for held in (finished.plan.held if finished.plan else ()) if held.server not in suspended]
 
 
 def _told_waiting(waiting: Sequence[Deferred]) -> str:

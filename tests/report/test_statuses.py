@@ -1,5 +1,6 @@
 """What a pass says on which commit: tables and properties, no I/O."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -132,6 +133,14 @@ def test_a_pass_that_saw_no_server_says_nothing_of_health():
 def test_an_empty_fleet_is_healthy():
     told = {one.context: one for one in commit_statuses(finished(plan=EMPTY_PLAN))}
     assert told["catwalk/health"].description == "no servers are declared"
+
+
+def test_a_server_that_the_commit_suspends_holds_nothing_up():
+    suspended = Held(server=SUSPENDED.server, summary="left as it is", reason="the manifest suspends it")
+    other = replace(suspended, server="another", reason="its host does not answer")
+    for held, state in (((suspended,), "success"), ((suspended, other), "pending")):
+        told = commit_statuses(finished(statuses=(SUSPENDED,), plan=replace(EMPTY_PLAN, held=held)))
+        assert next(one.state for one in told if one.context == "catwalk/sync") == state
 
 
 def test_uncommitted_files_have_no_commit_to_write_on():
