@@ -226,6 +226,43 @@ def test_a_policy_that_wants_everything_pinned_is_met_by_a_lock(registry: LocalR
     assert run(["validate", "--offline", str(fleet)]) == 0
 
 
+def test_commits_and_images_are_locked_and_folders_need_no_lock(
+    registry: LocalRegistry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commit, digest = "0123456789abcdef0123456789abcdef01234567", "sha256:" + "d" * 64
+    (tmp_path / "other" / "notes").mkdir(parents=True)
+    fleet = tmp_path / "other"
+    (fleet / "notes" / "package.json").write_text("{}", encoding="utf-8")
+    http = "transport: {type: streamable-http, port: 3000}"
+    servers = (
+        f"  wiki: {{git: {{url: 'https://example.org/wiki', commit: {commit}, directory: server}}}}\n"
+        f"  search: {{image: 'ghcr.io/acme/search@{digest}', {http}}}\n"
+        f"  loose: {{image: 'ghcr.io/acme/search:1', {http}}}\n"
+        "  notes: {directory: ./notes}\n"
+    )
+    (fleet / "catwalk.yaml").write_text(
+        f"apiVersion: catwalk.dev/v1\nfleet: acme\nservers:\n{servers}", encoding="utf-8"
+    )
+    assert lock(fleet) == 1
+    assert "unpinned-image" in capsys.readouterr().err
+    lines = [line for line in text_of(fleet).splitlines()[3:] if "resolved" not in line]
+    assert lines == [
+        "  search:",
+        '    program: "image:ghcr.io/acme/search"',
+        f'    version: "{digest}"',
+        "  wiki:",
+        '    program: "git:https://example.org/wiki//server"',
+        f'    version: "{commit}"',
+    ]
+    moved = servers.replace(commit, commit[::-1])
+    (fleet / "catwalk.yaml").write_text(f"apiVersion: catwalk.dev/v1\nfleet: acme\nservers:\n{moved}", encoding="utf-8")
+    assert run(["validate", "--offline", str(fleet)]) == 1
+    said = capsys.readouterr().out
+    assert "[lock-outdated]" in said
+    assert "warning: image:ghcr.io/acme/search:1 does not stand in catwalk.lock [not-locked]" in said
+    assert registry.calls == []
+
+
 def test_a_server_that_does_not_exist_cannot_be_upgraded(registry: LocalRegistry, fleet: Path) -> None:
     assert lock(fleet, "--upgrade", "nonesuch") == 1
     assert lock(fleet, "clock") == 2
