@@ -19,6 +19,7 @@ from random import Random
 from tests.core.cases import check_case, make_case
 
 CHUNK = 1000
+PROGRESS = 5000
 
 
 @dataclass(slots=True)
@@ -42,6 +43,11 @@ def main() -> int:
             found.cases += part.cases
             found.stages += part.stages
             found.failures += part.failures
+            if found.cases % PROGRESS == 0:
+                seconds = time.perf_counter() - begun
+                print(
+                    f"{found.cases:,} cases, {len(found.failures)} broken, {seconds:.0f} s", file=sys.stderr, flush=True
+                )
     _report(found, time.perf_counter() - begun)
     return 1 if found.failures else 0
 

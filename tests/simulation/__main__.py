@@ -20,7 +20,7 @@ from tests.simulation.run import Result, silence, simulate
 HASH_SEED: Final = "PYTHONHASHSEED"
 """The order of a set of texts follows from it; without it a seed would not say everything."""
 CHUNK: Final = 5
-PROGRESS: Final = 500
+PROGRESS: Final = 100
 
 
 def main() -> int:
