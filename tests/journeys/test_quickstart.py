@@ -88,7 +88,8 @@ async def test_what_memory_is_told_it_remembers(quickstart: tuple[Catwalk, Event
     assert "keeps MCP servers in git" in block.text
 
 
-def test_the_typescript_client_lists_the_tools_of_everything(quickstart: tuple[Catwalk, Event]) -> None:
+@pytest.mark.parametrize("address", ["one server", "all servers"])
+def test_the_typescript_client_lists_the_tools(quickstart: tuple[Catwalk, Event], address: str) -> None:
     if shutil.which("npm") is None:
         pytest.skip("the TypeScript client needs Node.js with npm, which is not here")
     clients = ROOT / "tests" / "node"
@@ -96,7 +97,7 @@ def test_the_typescript_client_lists_the_tools_of_everything(quickstart: tuple[C
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=clients, check=True, timeout=180)
     _, ready = quickstart
     listing = subprocess.run(
-        ["node", "list-tools.mjs", url(ready, "everything")],
+        ["node", "list-tools.mjs", url(ready, "everything") if address == "one server" else ready["mcp"]],
         cwd=clients,
         check=True,
         capture_output=True,
@@ -104,7 +105,7 @@ def test_the_typescript_client_lists_the_tools_of_everything(quickstart: tuple[C
         timeout=60,
     )
     answer = json.loads(listing.stdout)
-    assert "echo" in answer["tools"]
+    assert ("echo" if address == "one server" else "everything__echo") in answer["tools"]
 
 
 def test_status_logs_and_plan_answer_while_it_runs(quickstart: tuple[Catwalk, Event]) -> None:
