@@ -132,16 +132,16 @@ class ServerSpec:
     entrypoint: str = ""
     """The executable of the package to run where it has several; empty lets the rules choose."""
     serving: Serving = field(default_factory=Serving)
-    """How the server itself speaks MCP."""
     depends_on: tuple[str, ...] = ()
     """Servers of the same fleet that must be as desired and healthy before this one changes."""
     resolve_as_of: str = ""
     """`latest` or a date; empty resolves dependencies as of the package's publication."""
     suspended: bool = False
     description: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     location: Location | None = None
     program_location: Location | None = None
-    """Where the manifest names the program."""
     locked: LockedProgram | None = None
     """What `catwalk.lock` says about it, fitting or not."""
     lock_duty: LockDuty = LockDuty.NONE

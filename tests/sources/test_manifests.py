@@ -107,6 +107,18 @@ def test_defaults_reach_every_server_field_by_field_and_its_own_field_wins() -> 
     assert (own.resolve_as_of, plain.resolve_as_of) == ("latest", "latest")
 
 
+def test_owner_and_labels_are_inherited_like_everything_else() -> None:
+    fleet = read(
+        HEAD + "defaults: {owner: platform, labels: {tier: test, team: a}}\n"
+        "servers:\n"
+        "  a: {package: 'npm:a@1.0.0', owner: search, labels: {tier: production}}\n"
+        "  b: {package: 'npm:b@1.0.0'}\n"
+    )
+    own, plain = fleet.specs
+    assert (own.owner, own.labels) == ("search", {"tier": "production", "team": "a"})
+    assert (plain.owner, plain.labels) == ("platform", {"tier": "test", "team": "a"})
+
+
 def test_specs_come_sorted_by_name_from_all_files() -> None:
     fleet = read_manifests(
         {
@@ -166,7 +178,7 @@ ONE_PROBLEM = {
     "unknown top-level key": (f"{HEAD}server: {{}}\nservers: {{}}\n", "unknown-key", "3:1", "did you mean `servers`?"),
     "misspelt needed key": (server("pakage: npm:x@1.0.0"), "unknown-key", "5:5", "did you mean `package`?"),
     "unknown key, none near": (server(PIN + "zzz: 1"), "unknown-key", "6:5", "known here: `env`"),
-    "later source": (server("remote: {url: x}"), "not-supported-yet", "5:5", "`servers.time.remote` is not supported"),
+    "no remote address": (server("remote: {url: x}"), "bad-url", "5:19", "is no address that the gateway can call"),
     "prune": (f"{HEAD}policy: {{prune: {{max_percent: 101}}}}\nservers: {{}}\n", "out-of-range", "3:31", "at most 100"),
     "unknown dependency": (
         server(PIN + "depends_on: [clock]"),
