@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 _MAX_OTHER_BYTES = 64 * 1024
+_MAX_RETRY_DIGITS = 9
 
 
 class EventTooLarge(ValueError):
@@ -61,7 +62,7 @@ def _event_of(block: bytes) -> ServerEvent | None:
             data.append(value)
         elif name == b"id":
             event_id = value.decode("utf-8", "replace")
-        elif name == b"retry" and value.isdigit():
+        elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             retry_ms = int(value)
     if not data and event_id is None and retry_ms is None:
         return None

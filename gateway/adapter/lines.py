@@ -39,7 +39,10 @@ class LineSplitter:
             return []
         self._keep(first)
         lines = [self._take(), *rest.split(b"\n")]
-        self._keep(lines.pop())
+        last = lines.pop()
+        if len(rest) > self._limit:
+            lines = [line for line in lines if self._fits(line)]
+        self._keep(last)
         return [line for line in lines if line.strip()]
 
     def rest(self) -> bytes:
@@ -52,13 +55,20 @@ class LineSplitter:
         self._oversized.clear()
         return found
 
+    def _fits(self, line: bytes) -> bool:
+        if len(line) <= self._limit:
+            return True
+        self._oversized.append(Oversized(line[:_SHOWN_BYTES], line[-_SHOWN_BYTES:]))
+        return False
+
     def _keep(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > self._limit and not self._skipping:
             self._skipping = True
-            self._head = b"".join([*self._parts, part[:_SHOWN_BYTES]])[:_SHOWN_BYTES]
+            so_far = b"".join([*self._parts, part])
+            self._head, self._tail = so_far[:_SHOWN_BYTES], so_far[-_SHOWN_BYTES:]
             self._parts.clear()
-        if self._skipping:
+        elif self._skipping:
             self._tail = (self._tail + part[-_SHOWN_BYTES:])[-_SHOWN_BYTES:]
         elif part:
             self._parts.append(part)

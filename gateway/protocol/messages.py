@@ -126,7 +126,7 @@ def read_meta(message: Message) -> tuple[dict[str, Member], dict[str, Member]]:
 
 
 _VERSION = rb'"jsonrpc"\s*:\s*"2\.0"'
-_ID = rb'"id"\s*:\s*(-?\d+)'
+_ID = rb'"id"\s*:\s*(-?\d{1,40})(?!\d)'
 _COMMA = rb"\s*,\s*"
 _HEAD = re.compile(
     rb"\s*\{\s*(?:"
