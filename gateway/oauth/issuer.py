@@ -27,6 +27,8 @@ REFRESH_S: Final = 600.0
 STALE_S: Final = 24 * 3600.0
 RETRY_S: Final = 10.0
 MAX_RETRY_S: Final = 300.0
+FETCH_S: Final = 10.0
+"""For metadata and keys together: callers wait for it."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("gateway.oauth")
 
@@ -96,7 +98,10 @@ class Issuer:
             if not self._may_fetch():
                 return
             try:
-                keys = await self._fetch()
+                async with asyncio.timeout(FETCH_S):
+                    keys = await self._fetch()
+            except TimeoutError:
+                self._failed(FetchFault(f"no keys within {FETCH_S:g} s"))
             except (FetchFault, BadMetadata, BadKeys) as error:
                 self._failed(error)
             else:

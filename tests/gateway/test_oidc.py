@@ -27,7 +27,7 @@ from gateway.oauth.providers import Identity, Provider
 from gateway.oauth.resource import Resources
 from gateway.oauth.tokens import LEEWAY_S, claim
 from gateway.problems import ProblemKind, Refused
-from tests.gateway.conftest import gateway_to, read_body, reply, serve
+from tests.gateway.conftest import gateway_to, read_body, reply, scripted, serve
 from tests.gateway.identity import LOOPBACK, IdentityProvider, SigningKey, identity_provider
 
 BASE = "https://mcp.example.com"
@@ -285,6 +285,18 @@ async def test_without_keys_there_is_no_verdict(unused_port):
     found = scene(IdentityProvider(url=f"http://127.0.0.1:{unused_port}"))
     issuer = IdentityProvider(url=f"http://127.0.0.1:{unused_port}")
     assert (await refused(found, issuer.token())).problem.kind is ProblemKind.ISSUER_UNAVAILABLE
+
+
+async def test_an_issuer_that_says_nothing_is_not_waited_for_long(monkeypatch):
+    async def silent(reader, _):
+        await reader.read()
+
+    monkeypatch.setattr("gateway.oauth.issuer.FETCH_S", 0.1)
+    async with scripted(silent) as server:
+        issuer = IdentityProvider(url=f"http://127.0.0.1:{server.port}")
+        with anyio.fail_after(4):
+            error = await refused(scene(issuer), issuer.token())
+    assert error.problem.kind is ProblemKind.ISSUER_UNAVAILABLE
 
 
 METADATA = "/.well-known/oauth-authorization-server"
