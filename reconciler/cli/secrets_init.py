@@ -34,7 +34,7 @@ creation_rules:
     encrypted_regex: ^secrets$
     mac_only_encrypted: true # So that people without a key can edit the rest of the manifest.
     age: {recipient}
-  - path_regex: \\.sops\\.yaml$
+  - path_regex: \\.sops\\.[a-z]+$ # Secret files, and whatever `catwalk secrets encrypt` is given.
     age: {recipient}
 """
 _PRE_COMMIT: Final = """\

@@ -38,12 +38,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def shell(script: str, directory: Path) -> str:
-    done = subprocess.run(["sh", "-ec", script], cwd=directory, check=False, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=directory, check=False, capture_output=True, text=True, timeout=150
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_every_command_of_the_page_runs(repository: Path) -> None:
     printed = "".join(shell(block, repository) for block in blocks("sh"))
     assert "the token\n" in printed
@@ -53,7 +55,7 @@ def test_every_command_of_the_page_runs(repository: Path) -> None:
     assert "the token" not in shell("git log -p", repository)
 
 
-@pytest.mark.timeout(180)  # Each command of the page is a process of its own.
+@pytest.mark.timeout(400)  # Each command of the page is a process of its own.
 def test_git_merges_two_branches_with_the_driver_of_the_page(repository: Path) -> None:
     first, *_, merging = blocks("sh")
     shell(first, repository)
@@ -68,7 +70,7 @@ def test_git_merges_two_branches_with_the_driver_of_the_page(repository: Path) -
     assert "0 findings" in shell("catwalk secrets lint", repository)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_conflict_of_two_branches_stays_one_and_shows_no_plaintext(repository: Path) -> None:
     first, *_, merging = blocks("sh")
     shell(first, repository)

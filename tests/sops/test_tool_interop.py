@@ -15,13 +15,14 @@ from reconciler.core.secret import SecretValue
 from reconciler.sops.document import decrypt_document
 from reconciler.sops.formats import Format
 from reconciler.sops.identities import Identities
-from reconciler.sops.master_keys import KeyGroups
+from reconciler.sops.master_keys import KeyGroups, one_group
 from reconciler.sops.rules import RuleKind
 from reconciler.sops.services.configured import load_services
 from reconciler.sops.writing.creation import Encryption, encrypt
 from reconciler.sops.writing.editing import open_to_edit
 from reconciler.sops.writing.recipients import age_keys, master_key
 from tests.bench.sops_round_trips import EXTENSIONS, Source, by_tool, made
+from tests.sops.test_wrapping import DOORS, EVERYBODY, NAMES, PLAIN
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(300)]
 
@@ -149,3 +150,11 @@ def test_the_tool_opens_what_is_encrypted_to_pgp(run, new_key_ring, keys, tmp_pa
     both = rotated.keys.with_key(master_key(keys.recipient))
     (tmp_path / "s.yaml").write_bytes(rotated.rotated(both, LATER).sealed(LATER))
     assert run("decrypt", "s.yaml") == b"a: x\n"
+
+
+@pytest.mark.parametrize("form", PLAIN)
+def test_the_tool_reads_the_metadata_of_every_key_service(run, keys, tmp_path, form):
+    everybody = one_group((*EVERYBODY, *age_keys(keys.recipient).keys))
+    encryption = Encryption(keys=everybody, services=DOORS)
+    (tmp_path / NAMES[form]).write_bytes(encrypt(PLAIN[form], encryption, file=NAMES[form], last_modified=NOW))
+    assert b"x" in run("decrypt", NAMES[form], SOPS_DECRYPTION_ORDER="age,pgp")
