@@ -26,16 +26,18 @@ from reconciler.errors import EnvironmentFault
 from reconciler.loop.clock import SystemClock
 from reconciler.report.app_key import AppKey
 from reconciler.report.checks import RepositoryChecks
-from reconciler.report.comments import StickyComment
+from reconciler.report.comments import StickyComment, TokenOwner
 from reconciler.report.connection import Connection
 from reconciler.report.credentials import AppInstallation
 from reconciler.report.details import Annotation, CheckDetails
 from reconciler.report.github import GitHub, PersonalToken
+from reconciler.report.missed import FailedDeliveries, OpenPulls
 from reconciler.report.outbox import Outbox
 from reconciler.report.pace import Pace
 from reconciler.report.repository import Repository
 from reconciler.report.statuses import CommitStatus, StatusState
 from reconciler.report.stores import MemoryOutboxStore
+from reconciler.report.verification import GitHubVerifier
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(180)]
 
@@ -176,7 +178,7 @@ class Judge:
     def __init__(self, document: dict[str, Any]) -> None:
         self.openapi = pytest.importorskip("openapi_schema_validator")
         referencing = pytest.importorskip("referencing")
-        self.paths = document["paths"]
+        self.document, self.paths = document, document["paths"]
         draft = referencing.jsonschema.DRAFT4
         parts = [("urn:sent", document), ("urn:answered", lenient(document))]
         self.registry = referencing.Registry().with_resources(
@@ -194,10 +196,26 @@ class Judge:
         documented = operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
         assert set(said) <= set(documented), f"{method} {template} sends what is not documented"
 
+    def query(self, method: str, path: str) -> None:
+        """What is asked for besides the path."""
+        template, operation = self._operation(method, path)
+        named = [self._parameter(one) for one in operation.get("parameters", [])]
+        documented = {one["name"] for one in named if one["in"] == "query"}
+        asked = {pair.partition("=")[0] for pair in path.partition("?")[2].split("&") if pair}
+        assert asked <= documented, f"{method} {template} asks for what is not documented: {asked - documented}"
+
+    def _parameter(self, one: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" not in one:
+            return one
+        found: dict[str, Any] = self.document["components"]["parameters"][one["$ref"].rpartition("/")[2]]
+        return found
+
     def answer(self, method: str, path: str, code: int, body: object) -> None:
         template, operation = self._operation(method, path)
         assert str(code) in operation["responses"], f"{method} {template} does not answer {code}"
-        place = f"urn:answered#{_pointer(template, method)}/responses/{code}/content/application~1json/schema"
+        shared = operation["responses"][str(code)].get("$ref", "").removeprefix("#")
+        told = shared or f"{_pointer(template, method)}/responses/{code}"
+        place = f"urn:answered#{told}/content/application~1json/schema"
         self._validate(self.openapi.OAS30ReadValidator, place, body)
 
     def _validate(self, validator: Callable[..., Any], place: str, value: object) -> None:
@@ -285,6 +303,43 @@ async def test_everything_that_is_sent_and_answered_is_as_github_documents_it(
         ("POST", "/repos/acme/fleet/issues/N/comments"),
         ("PATCH", "/repos/acme/fleet/issues/comments/N"),
     }
+
+
+async def test_calls_for_pull_requests_and_lost_webhooks_are_as_github_documents_them(
+    judge, app_door, installation, repository, pace, clock, github, canned
+):
+    at = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    delivery = {
+        "id": 12345678, "guid": "0b989ba4-242f-11e5-81e1-c7b6966d2516", "delivered_at": at, "redelivery": False,
+        "duration": 0.27, "status": "Invalid HTTP Response: 502", "status_code": 502, "event": "push", "action": None,
+        "installation_id": 123, "repository_id": 456, "throttled_at": None,
+    }  # fmt: skip
+    verification = {"verified": True, "reason": "valid", "signature": "s", "payload": "p", "verified_at": at}
+    answers = {
+        "/app/hook/deliveries": (200, [delivery]),
+        "/app/hook/deliveries/12345678/attempts": (202, {}),
+        "/repos/acme/fleet/pulls": (200, [{"number": 1, "head": {"sha": SHA, "ref": "f"},
+                                           "base": {"sha": SHA, "ref": "main"}}]),
+        f"/repos/acme/fleet/commits/{SHA}": (200, {"sha": SHA, "commit": {"verification": verification}}),
+        "/user": (200, {"login": "octocat", "user_view_type": "public"}),
+    }  # fmt: skip
+
+    def route(_method, path, _headers, _body):
+        found = answers.get(path.partition("?")[0])
+        return None if found is None else canned(found[0], body=found[1])
+
+    github.routes.insert(0, route)
+    assert await FailedDeliveries(installation, pace, clock).ask_again() == 1
+    assert len(await OpenPulls(app_door, repository).proposals("main")) == 1
+    await GitHubVerifier(app_door, repository).verify(SHA)
+    assert await TokenOwner(app_door).login() == "octocat"
+    asked = [(method, path, body) for method, path, body in github.sent if path.partition("?")[0] in answers]
+    assert {path.partition("?")[0] for _, path, _ in asked} == set(answers)
+    for method, path, body in asked:
+        judge.request(method, path, body)
+        judge.query(method, path)
+        code, answer = answers[path.partition("?")[0]]
+        judge.answer(method, path, code, answer)
 
 
 def test_the_judge_is_no_rubber_stamp(judge):
