@@ -1,8 +1,8 @@
 """The remote servers of the revision in force, told to whoever relays to them, with the secrets that open them.
 
 They have no machines, so that nothing is applied: who relays takes them over as they are read. Secrets travel by this
-one way, in their own type, and are never part of an event, a plan or the store; a process that stands by reads them itself
-(`reconciler.loop.standing_by`).
+one way, in their own type, and are never part of an event, a plan or the store; a process that stands by reads them
+itself (`reconciler.loop.standing_by`).
 """
 
 from collections.abc import Iterable, Sequence
