@@ -24,7 +24,7 @@ from gateway.protocol.revisions import (
     NEWEST_MODERN,
     Era,
 )
-from gateway.protocol.scan import json_array, json_object
+from gateway.protocol.scan import json_array, json_object, object_members
 
 _SILENT_PROBE_S = 1.5
 _CLIENT_INFO = {"name": "catwalk", "version": "1"}
@@ -100,6 +100,14 @@ class Handshake:
     def capabilities(self) -> dict[str, object]:
         """The decoded capabilities."""
         return json_object(self.result.get("capabilities"))
+
+    def raw_server_info(self) -> str | None:
+        """The JSON text of what the server calls itself, None when it did not say."""
+        if not self.succeeded:
+            return None
+        members, _ = object_members(self.answer.text, self.answer.members["result"].start)
+        place = members.get("serverInfo")
+        return None if place is None else self.answer.text[place.start : place.end]
 
     @property
     def refuses_the_handshake(self) -> bool:

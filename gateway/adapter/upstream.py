@@ -62,6 +62,8 @@ class Live:
 
     connection: Connection
     handshake: Handshake
+    raw_server_info: str | None = None
+    """What the server calls itself, as JSON text; every answer to a modern client carries it."""
 
 
 class Upstream:
@@ -105,7 +107,8 @@ class Upstream:
             handshake = await self._shake_hands(connection)
             if handshake is None:
                 return
-            self._go_live(Live(connection=connection, handshake=handshake))
+            info = handshake.raw_server_info()
+            self._go_live(Live(connection=connection, handshake=handshake, raw_server_info=info))
             status = await connection.end_status()
         finally:
             self._renew()

@@ -36,7 +36,7 @@ def check_post(exchange: Exchange) -> Refusal | None:
 
 def accepts(exchange: Exchange, media_type: str) -> bool:
     """Whether the Accept headers admit a media type; a missing header admits everything (RFC 9110, 12.5.1)."""
-    values = [value for name, value in exchange.headers if name == "accept"]
+    values = [value.decode("latin-1") for name, value in exchange.raw_headers if name == b"accept"]
     if not values:
         return True
     wanted = {media_type, media_type.split("/", 1)[0] + "/*", "*/*"}

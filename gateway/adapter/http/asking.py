@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from gateway.adapter.child import CannotWrite
-from gateway.adapter.http.moderncall import ModernCall, server_info_of
+from gateway.adapter.http.moderncall import ModernCall
 from gateway.adapter.http.outbox import Outbox, Reply
 from gateway.adapter.http.parking import ParkingLot
 from gateway.adapter.http.requeststate import Binding
@@ -160,7 +160,7 @@ class AskableCall(ModernCall):
 
     def _input_required(self, state: str) -> str:
         requests = ",".join(f"{json.dumps(key)}:{_bare(each.request)}" for key, each in self._questions.items())
-        info = server_info_of(self.live)
+        info = self.live.raw_server_info
         meta = "" if info is None else f',"_meta":{{"{META_SERVER_INFO}":{info}}}'
         result = (
             f'"resultType":"input_required","inputRequests":{{{requests}}},"requestState":{json.dumps(state)}{meta}'

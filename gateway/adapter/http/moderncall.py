@@ -17,7 +17,7 @@ from gateway.protocol.messages import (
     read_meta,
 )
 from gateway.protocol.revisions import META_LOG_LEVEL, META_SUBSCRIPTION_ID, Era
-from gateway.protocol.scan import MalformedJson, json_object, object_members, splice
+from gateway.protocol.scan import MalformedJson, json_object, splice
 
 LISTEN = "subscriptions/listen"
 
@@ -57,7 +57,7 @@ class ModernCall(ClientCall):
         except (MalformedJson, InvalidMessage) as problem:
             self.lost(f"the server's answer is no JSON-RPC message: {problem}")
             return
-        server_info = server_info_of(self.live)
+        server_info = self.live.raw_server_info
         self.finish(lambda raw_id: to_modern_reply(message, self.method, raw_id, server_info))
 
     def notification(self, message: Message) -> None:
@@ -102,14 +102,6 @@ def end_of_listen(raw_id: str) -> bytes:
     """The result that ends a listen stream."""
     meta = f'"_meta":{{"{META_SUBSCRIPTION_ID}":{raw_id}}}'
     return f'{{"jsonrpc":"2.0","id":{raw_id},"result":{{"resultType":"complete",{meta}}}}}'.encode()
-
-
-def server_info_of(live: Live) -> str | None:
-    """The JSON text of what the server calls itself, None when it did not say."""
-    answer = live.handshake.answer
-    result, _ = object_members(answer.text, answer.members["result"].start)
-    place = result.get("serverInfo")
-    return None if place is None else answer.text[place.start : place.end]
 
 
 def with_subscription_id(notice: Message, raw_id: str) -> str:
