@@ -2,6 +2,8 @@
 
 import base64
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
@@ -10,7 +12,7 @@ import httpx
 import pytest
 from mcp import Client
 
-from tests.journeys.harness import command, copy_of_quickstart, running
+from tests.journeys.harness import Repository, clean_environment, command, copy_of_quickstart, running
 from tests.journeys.test_rotation import rotate_to, token_of
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("canary")]
@@ -80,3 +82,41 @@ async def test_a_secret_is_nowhere_but_in_its_machine(tmp_path: Path) -> None:
     assert len(looked) > 8
     assert any(name.endswith((".db", ".sqlite", ".sqlite3")) for name in files)
     assert {place: found for place, found in {**looked, **files}.items() if found} == {}
+
+
+FLEET = """\
+apiVersion: catwalk.dev/v1
+fleet: fromnothing
+servers:
+  everything:
+    package: npm:@modelcontextprotocol/server-everything@2026.8.31
+"""
+
+
+def secret_set(repository: Repository, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    arguments = ["secrets", "set", "everything", "DEMO_TOKEN", "-C", str(repository.directory)]
+    return subprocess.run(
+        [sys.executable, "-m", "reconciler.cli", *arguments],
+        input=CANARY,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment,
+    )
+
+
+async def test_five_commands_lead_from_nothing_to_a_deployed_secret(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "fleet")
+    repository.write("catwalk.yaml", FLEET)
+    environment = clean_environment(XDG_CONFIG_HOME=str(tmp_path / "config"))
+    first = command("secrets", "init", str(repository.directory), environment=environment)
+    assert first.returncode == 0, first.stderr
+    second = secret_set(repository, environment)
+    assert second.returncode == 0, second.stderr
+    repository.commit("Give it its token")  # git add, and git commit.
+    with running(repository.directory, environment=environment) as catwalk:
+        url = catwalk.until_ready()["servers"]["everything"]["url"]
+        assert await token_of(url) == CANARY
+        assert shown(catwalk.output + first.stdout + second.stdout) == []
+    assert ".env" in repository.read(".gitignore")
