@@ -82,7 +82,7 @@ def _adapter(way: Way) -> Iterator[int]:
     server = (*SERVER, *transport, "--era", era)
     adapter = [sys.executable, "-m", "gateway.adapter", "--host", "127.0.0.1", "--port", str(port)]
     with _running([*adapter, *transport, "--exec", "--", *server]):
-        _wait_for_health(f"http://127.0.0.1:{port}/health")
+        wait_for_health(f"http://127.0.0.1:{port}/health")
         yield port
 
 
@@ -126,7 +126,8 @@ def _wait_for_port(port: int) -> None:
             return
 
 
-def _wait_for_health(url: str) -> None:
+def wait_for_health(url: str) -> None:
+    """Wait until an adapter is ready."""
     deadline_s = time.monotonic() + _START_S
     while True:
         try:
