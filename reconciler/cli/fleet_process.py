@@ -194,8 +194,11 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
     def note(server: str) -> str:
         return caller_note(stage.live.status(server))
 
+    def running(server: str) -> Running | None:
+        return what_runs(stage.live.status(server))
+
     observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
-    aggregate = replace(manner.gateway.aggregate, running=lambda server: what_runs(stage.live.status(server)))
+    aggregate = replace(manner.gateway.aggregate, running=running)
     settings = replace(manner.gateway, server_note=note, observers=observers, aggregate=aggregate)
     if manner.access is None:
         return settings
