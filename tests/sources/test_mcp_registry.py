@@ -260,8 +260,8 @@ async def test_a_search_leaves_out_what_is_deleted_or_malformed(local: LocalRegi
         {"server": {"name": "?"}},
         listed(status="deprecated", name="a/old"),
     ]
-    local.put("/v0.1/servers?search=we+ather&version=latest&limit=5", {"servers": entries, "metadata": {"count": 4}})
-    found = await registry.search("we ather", 5)
+    local.put("/v0.1/servers?search=two+words&version=latest&limit=5", {"servers": entries, "metadata": {"count": 4}})
+    found = await registry.search("two words", 5)
     assert [(each.document.name, each.status) for each in found] == [(NAME, "active"), ("a/old", "deprecated")]
 
 
