@@ -1,4 +1,4 @@
-"""The pages: the fleet, one server, one revision. Each is complete without JavaScript."""
+"""The pages: the fleet, one server, one revision, one pull request. Each is complete without JavaScript."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +20,7 @@ from reconciler.web.fleets import (
     revision_document,
     server_page_document,
 )
-from reconciler.web.pulls import show_pull
+from reconciler.web.pulls import pull_document
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
 from reconciler.web.timeline import timeline
@@ -49,6 +49,12 @@ async def show_server(site: AskedSite, name: FromPath[str]) -> Response[str]:
 @get("/revisions/{commit:str}", media_type=MediaType.HTML, include_in_schema=False)
 async def show_revision(site: AskedSite, commit: FromPath[str]) -> Response[str]:
     return _page(site, "revision.html", document=await revision_document(site.view, commit))
+
+
+@get("/pulls/{number:int}", media_type=MediaType.HTML, include_in_schema=False)
+async def show_pull(site: AskedSite, number: FromPath[int]) -> Response[str]:
+    document = await pull_document(site.view, number)
+    return _page(site, "pull.html", number=number, proposals=document.proposals)
 
 
 async def _logs(site: Site, name: str) -> tuple[LogsDocument, str]:

@@ -2,10 +2,6 @@
 
 from typing import Final
 
-from litestar import get
-from litestar.params import FromPath
-from litestar.response import Redirect
-
 from reconciler.core.applied import AppliedServer
 from reconciler.core.cost import PRICES_AS_OF
 from reconciler.core.proposals import ProposedPlan
@@ -14,7 +10,6 @@ from reconciler.loop.ports import StoredProposal
 from reconciler.web.documents import Document, ProblemDocument, RevisionReference
 from reconciler.web.errors import NotKnown
 from reconciler.web.plans import PlanDocument, plan_document, problem_document, revision_reference
-from reconciler.web.site import AskedSite
 from reconciler.web.view import FleetView
 
 MOST_COMMITS: Final = 20
@@ -167,10 +162,3 @@ def _cost(planned: ProposedPlan) -> CostDocument:
         unpriced=list(planned.cost_after.unpriced),
         prices_as_of=PRICES_AS_OF,
     )
-
-
-@get("/pulls/{number:int}", include_in_schema=False)
-async def show_pull(site: AskedSite, number: FromPath[int]) -> Redirect:
-    """The address that commits and comments link to; until there is a page, the JSON."""
-    await pull_document(site.view, number)
-    return Redirect(f"/api/pulls/{number}")

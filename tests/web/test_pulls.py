@@ -1,5 +1,6 @@
 """What was proposed and what is in force, as programs and links find it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.core.actions import CreateApp, Plan
@@ -57,10 +58,22 @@ async def test_a_pull_request_that_nobody_knows_is_not_found(client, view):
     assert (await client.get("/pulls/13", headers={"accept": "text/html"})).status_code == 404
 
 
-async def test_the_link_of_a_commit_leads_somewhere(client, view):
+async def test_the_link_of_a_commit_leads_to_a_page_with_its_plan(client, view):
     view.proposed = (stored(),)
-    answer = await client.get("/pulls/12", follow_redirects=True)
-    assert answer.status_code == 200
+    page = (await client.get("/pulls/12")).text
+    for words in ("Pull request 12", "Add maps", "refused", "no such package", "the app does not exist yet"):
+        assert words in page
+    assert "$1.94 before, $3.88 after" in page
+    assert '<a href="/revisions/' + "b" * 40 in page
+
+
+async def test_a_page_of_a_commit_that_waits_says_so_and_escapes_what_strangers_wrote(client, view):
+    hostile = replace(HEAD, subject="<script>alert(1)</script>")
+    view.proposed = (stored(planned=replace(PLANNED, revision=hostile)), stored(planned=None, waits=True))
+    page = (await client.get("/pulls/12")).text
+    assert "being planned" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)" in page
 
 
 async def test_what_is_in_force_is_told_without_any_secret(client, view):
