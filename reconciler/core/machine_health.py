@@ -31,6 +31,11 @@ def passing(machine: ObservedMachine) -> bool:
     return bool(machine.checks) and all(check.state is CheckState.PASSING for check in machine.checks)
 
 
+def unwell(machine: ObservedMachine, mute: Collection[str]) -> bool:
+    """Whether a check of it fails, or it speaks no MCP. One that has no results yet is not known to be."""
+    return machine.id in mute or any(check.state is CheckState.CRITICAL for check in machine.checks)
+
+
 def crashed(machine: ObservedMachine) -> bool:
     """Whether its last end was not asked for. Says something about a machine that does not run, and only then."""
     last = machine.last_exit

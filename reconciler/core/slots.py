@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reconciler.core.machine_health import AWAKE, serving
+from reconciler.core.machine_health import AWAKE, asleep, serving, unwell
 from reconciler.core.types import DesiredMachine, DesiredServer, ObservedMachine
 
 SUFFIX_DIGITS: Final = 8
@@ -96,18 +96,27 @@ def matches(wanted: DesiredMachine, machine: ObservedMachine) -> bool:
     )
 
 
-def _rank(machine: ObservedMachine, mute: Collection[str]) -> tuple[bool, bool, bool, bool, int, str, str]:
-    """The machine that serves first; among equals the one with the plain name."""
-    awake = machine.state in AWAKE
+def _rank(machine: ObservedMachine, mute: Collection[str]) -> tuple[bool, bool, bool, int, int, str, str]:
+    """The machine that serves first; among equals the one with the plain name.
+
+    One that is awake and known to be unwell comes after one that sleeps well: who waits for it may wait for ever.
+    """
     return (
         not serving(machine, mute),
         not machine.host_ok,
         machine.cordoned,
-        not awake,
+        _hopelessness(machine, mute),
         len(machine.name),
         machine.name,
         machine.id,
     )
+
+
+def _hopelessness(machine: ObservedMachine, mute: Collection[str]) -> int:
+    """From 0 for a machine that is awake or coming to 3 for one that has crashed."""
+    if machine.state in AWAKE:
+        return 2 if unwell(machine, mute) else 0
+    return 1 if asleep(machine) else 3
 
 
 def _surplus(found: dict[int, list[ObservedMachine]]) -> Iterator[ObservedMachine]:

@@ -346,3 +346,16 @@ def test_without_room_only_one_machine_is_missing_at_a_time(world: World) -> Non
     made = planned(world, new, machines, setbacks=tuple(full), now=world.now)
     assert [type(action) for action in made.actions] == [Update]
     assert later(made.deferred) == [("Update", "another machine serves")] * 2
+
+
+@pytest.mark.parametrize("minimum", [0, 1])
+def test_of_two_wanted_machines_in_a_place_the_one_that_sleeps_well_stays(world: World, minimum: int) -> None:
+    """The other one fails its checks, for who knows how long."""
+    server = server_of(world, "new", minimum=minimum)
+    sick = world.machine(server.machines[0], checks=SICK)
+    well = successor(world, server, state=MachineState.STOPPED)
+    made = planned(world, server, [sick, well])
+    begun = [action for action in made.actions if isinstance(action, Destroy | Start)]
+    assert {(type(action), action.machine_id) for action in begun} & {(Destroy, sick.id), (Start, well.id)}
+    assert [action for action in made.actions if isinstance(action, Destroy) and action.machine_id == well.id] == []
+    assert [waiting for waiting in made.deferred if getattr(waiting.action, "machine_id", "") == well.id] == []
