@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.init_files import WORKFLOW_FILE, NewFleet, new_files
+from tests.npm import installed as npm_installed
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -20,9 +21,7 @@ def linter() -> Path:
     """The linter's folder, installed."""
     if shutil.which("node") is None:
         pytest.skip("there is no Node.js for the linter")
-    if not (LINTER / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=LINTER, check=True, timeout=180)
-    return LINTER
+    return npm_installed(LINTER)
 
 
 def lint(linter: Path, *files: Path) -> str:

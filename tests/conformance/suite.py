@@ -16,6 +16,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.npm import installed as npm_installed
+
 NODE_FOLDER = Path(__file__).parent / "node"
 PROGRAM = NODE_FOLDER / "node_modules" / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 OLDEST_NODE = 22
@@ -99,9 +101,5 @@ def _major(program: str) -> int:
 
 @cache
 def _installed() -> Path:
-    if not PROGRAM.exists():
-        npm = shutil.which("npm")
-        assert npm is not None, "installing the conformance suite needs npm"
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(command, cwd=NODE_FOLDER, check=True, timeout=180, capture_output=True)
+    npm_installed(NODE_FOLDER)
     return PROGRAM

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import anyio
@@ -10,6 +9,7 @@ import pytest
 
 from tests.contract.evidence import source
 from tests.contract.targets import RUN_ON, engine_place
+from tests.npm import installed as npm_installed
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(300)]
 
@@ -21,8 +21,7 @@ def script() -> Path:
     """The client's script, with the client installed as its lock file says."""
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("the independent client needs Node.js with npm, which is not here")
-    subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=CLIENT, check=True, timeout=180, capture_output=True)
-    return CLIENT / "life-of-a-machine.mjs"
+    return npm_installed(CLIENT) / "life-of-a-machine.mjs"
 
 
 @source("fly.md 15.F", "fly.md 4.1", "fly.md 4.2", "fly.md 6.2", "fly.md 17.16")

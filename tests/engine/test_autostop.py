@@ -118,6 +118,7 @@ async def test_an_app_with_an_idle_time_of_its_own_sleeps_after_that(open_bench,
         await bench.make_app("acme-git")
         soon = await bench.started(config=idle("suspend"))
         later = (await bench.make_machine(app="acme-git", config=idle()))["id"]
+        await bench.api.get(f"/apps/acme-git/machines/{later}/wait?state=started")
         await pass_time(TICK_S)
         await bench.wait(soon, "suspended")
         assert (await bench.api.get(f"/apps/acme-git/machines/{later}")).json()["state"] == "started"

@@ -144,7 +144,7 @@ class Named:
 
     generation = 0
 
-    def admit(self, authorization, server):  # noqa: ARG002 - the names are the protocol's
+    def admit(self, authorization, server, *, aggregate=False):  # noqa: ARG002 - the names are the protocol's
         name = (authorization or b"nobody").decode()
         return Grant(principal=name, tools=ToolPolicy(("tool-?",)) if name == "bob" else None)
 

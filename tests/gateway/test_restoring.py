@@ -181,7 +181,7 @@ class Named:
 
     generation = 0
 
-    def admit(self, authorization, server):  # noqa: ARG002 - the names are the protocol's
+    def admit(self, authorization, server, *, aggregate=False):  # noqa: ARG002 - the names are the protocol's
         return Grant(principal=(authorization or b"nobody").decode())
 
 

@@ -13,6 +13,7 @@ from mcp import Client
 from mcp.types import TextContent
 
 from tests.journeys.harness import ROOT, Catwalk, Event, clean_environment, command, copy_of_quickstart, running
+from tests.npm import installed as npm_installed
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("quickstart")]
 
@@ -93,8 +94,7 @@ def test_the_typescript_client_lists_the_tools(quickstart: tuple[Catwalk, Event]
     if shutil.which("npm") is None:
         pytest.skip("the TypeScript client needs Node.js with npm, which is not here")
     clients = ROOT / "tests" / "node"
-    if not (clients / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=clients, check=True, timeout=180)
+    npm_installed(clients)
     _, ready = quickstart
     listing = subprocess.run(
         ["node", "list-tools.mjs", url(ready, "everything") if address == "one server" else ready["mcp"]],

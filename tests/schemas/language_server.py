@@ -1,7 +1,6 @@
 """A client of the YAML language server, as an editor is one: the Language Server Protocol 3.17 over pipes."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from tests.conformance.suite import node
+from tests.npm import installed as npm_installed
 
 NODE_FOLDER = Path(__file__).parent / "node"
 PROGRAM = NODE_FOLDER / "node_modules" / "yaml-language-server" / "bin" / "yaml-language-server"
@@ -21,11 +21,7 @@ Json = dict[str, Any]
 @cache
 def program() -> Path:
     """The server, installed as its lock file says."""
-    if not PROGRAM.exists():
-        npm = shutil.which("npm")
-        assert npm is not None, "installing the language server needs npm"
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(command, cwd=NODE_FOLDER, check=True, timeout=180, capture_output=True)
+    npm_installed(NODE_FOLDER)
     return PROGRAM
 
 

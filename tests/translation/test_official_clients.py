@@ -5,7 +5,6 @@ adapter, and a server of either era or of both, over stdio and over HTTP.
 """
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conformance.suite import node
 from tests.conformance.ways import Way, way_to
+from tests.npm import installed as npm_installed
 
 NODE_FOLDER = Path(__file__).parent / "node"
 INSPECTOR = NODE_FOLDER / "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js"
@@ -28,11 +28,7 @@ pytestmark = [pytest.mark.registry, pytest.mark.timeout(300)]
 @cache
 def installed() -> None:
     """Have npm install what package-lock.json pins, once."""
-    if not INSPECTOR.exists():
-        npm = shutil.which("npm")
-        assert npm is not None, "installing the clients needs npm"
-        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        subprocess.run(command, cwd=NODE_FOLDER, check=True, timeout=240, capture_output=True)
+    npm_installed(NODE_FOLDER)
 
 
 @pytest.fixture(scope="module", params=WAYS, ids=lambda way: way.value)

@@ -2,10 +2,11 @@
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.npm import installed as npm_installed
 
 RULES = Path(__file__).parent / "node"
 PAGES = ("/", "/servers/weather", "/revisions/a1b2c3d", "/servers/nobody")
@@ -18,9 +19,7 @@ def axe() -> str:
     """The source of axe-core."""
     if shutil.which("npm") is None:
         pytest.skip("there is no npm to fetch the rules with")
-    if not (RULES / "node_modules").is_dir():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=RULES, check=True, timeout=180)
-    return (RULES / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    return (npm_installed(RULES) / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.mark.registry
