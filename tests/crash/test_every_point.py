@@ -29,10 +29,10 @@ def test_a_crash_before_or_after_any_side_effect_is_put_right(capsys):
 
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group("crash")
-def test_a_crash_is_put_right_on_postgresql_at_one_point_in_eight(capsys):
+def test_a_crash_is_put_right_on_postgresql_at_one_point_in_sixteen(capsys):
     if programs() is None:
         pytest.skip("PostgreSQL is not installed")
-    report = explore(Order(every=8, workers=1, databases=postgresql))
+    report = explore(Order(every=16, workers=1, databases=postgresql))
     judge(report, capsys)
     assert report.kills >= report.points // 4
 
