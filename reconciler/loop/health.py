@@ -71,4 +71,5 @@ class HealthWindow:
 
 
 def _shown(status: ServerStatus) -> tuple[object, ...]:
-    return (status.state, status.cause, status.detail)
+    """What people are told of. A change may be in place before anybody looks: then its version alone tells of it."""
+    return (status.state, status.cause, status.detail, status.package, status.revision)

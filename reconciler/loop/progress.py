@@ -76,7 +76,7 @@ class ActionFinished:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerChanged:
-    """The verdict on a server differs from the last one in state, cause or detail."""
+    """The verdict on a server differs from the last one in state, cause, detail, or the version it is passed on."""
 
     status: ServerStatus
     previous: ServerStatus | None

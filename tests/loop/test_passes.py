@@ -122,6 +122,18 @@ async def test_the_health_window_watches_until_servers_have_arrived(world):
     assert states == [ServerState.INSTALLING, ServerState.READY]
 
 
+async def test_a_change_that_is_well_before_anybody_looks_is_told_by_its_version(world):
+    world.fleet.boot_s = 0
+    world.commit("one", "time memory")
+    await world.run()
+    world.ear.events.clear()
+    changed = world.commit("two", "time memory=changed@2")
+    await world.run()
+    (event,) = world.ear.heard(ServerChanged)
+    assert (event.status.server, event.status.state) == ("memory", ServerState.READY)
+    assert event.status.revision == changed.commit
+
+
 async def test_the_health_window_ends_when_the_grace_of_a_server_is_over(world):
     world.commit("one", "time")
     world.fleet.boot_s = 10_000
