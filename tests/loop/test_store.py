@@ -286,3 +286,24 @@ async def test_two_that_record_passes_at_once_leave_both(store, open_again, worl
     assert sorted(line.number for line in await store.history()) == list(range(1, 21))
     assert await store.owned_apps() == {"acme-time"}
     other.close()
+
+
+async def test_a_commit_may_be_abbreviated_and_its_line_tells_what_a_page_needs(lived, store):
+    lived.commit("one", "time")
+    finished = await lived.run(Trigger.START)
+    (line,) = await store.history(commit=finished.revision.commit[:7])
+    assert (line.branch, line.subject, line.failed) == (finished.revision.branch, finished.revision.subject, 0)
+    assert await store.history(commit="0123456") == ()
+
+
+async def test_another_configuration_in_the_same_state_is_a_transition_at_its_own_time(store, world):
+    began = world.clock.now()
+    status = ServerStatus(server="time", state=ServerState.READY, revision="a" * 40, since=began)
+    for number, commit in ((1, "a" * 40), (2, "b" * 40)):
+        at = began.replace(minute=number)
+        seen = replace(status, revision=commit)
+        await store.record_pass(
+            Pass(number=number, trigger=Trigger.COMMIT, started_at=at, finished_at=at, statuses=(seen,))
+        )
+    found = [(change.pass_number, change.revision[:1], change.at) for change in await store.transitions("time")]
+    assert found == [(2, "b", began.replace(minute=2)), (1, "a", began)]

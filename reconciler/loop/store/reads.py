@@ -25,7 +25,7 @@ def read_history(connection: Connection, limit: int, commit: str) -> tuple[PassS
     columns = [column for column in passes.c if column.name != "document"]
     query = select(*columns).order_by(passes.c.number.desc()).limit(limit)
     if commit:
-        query = query.where(passes.c.commit == commit)
+        query = query.where(passes.c.commit.startswith(commit, autoescape=True))
     return tuple(_summary(row) for row in connection.execute(query).mappings())
 
 
@@ -41,6 +41,9 @@ def _summary(found: RowMapping) -> PassSummary:
         problems=found["problems"],
         settled=found["settled"],
         attempts=found["attempts"],
+        branch=found["branch"],
+        subject=found["subject"],
+        failed=found["failed"],
     )
 
 
@@ -64,6 +67,7 @@ def _transition(found: RowMapping) -> Transition:
         detail=found["detail"],
         at=datetime.fromisoformat(found["at"]),
         revision=found["revision"],
+        pass_number=found["pass_number"],
     )
 
 

@@ -25,6 +25,12 @@ class PassSummary:
     settled: bool
     attempts: int = 0
     """How often in a row the most stubborn failure had been tried when the pass ended; 0 when nothing was failing."""
+    branch: str = ""
+    """Of the revision; empty for a pass that an older version recorded, and so are the next two."""
+    subject: str = ""
+    """First line of the revision's message."""
+    failed: int = 0
+    """How many actions failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,9 @@ class Transition:
     detail: str
     at: datetime
     revision: str
+    """The commit whose configuration the server's machine ran."""
+    pass_number: int = 0
+    """The pass that saw it; 0 where an older version recorded it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

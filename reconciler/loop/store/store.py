@@ -9,12 +9,13 @@ import anyio.to_thread
 from sqlalchemy import Connection
 
 from reconciler.core.actions import Outcome, Pass, Plan
+from reconciler.core.audit import AuditLine, AuditQuery, KeptLine
 from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.proposals import ProposedPlan
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus, Trigger
 from reconciler.loop.ports import Clock, Delivery, Proposal, StoredProposal, WaitingProposal
-from reconciler.loop.store import inbox, proposals, reads, safety, shelves, writes
+from reconciler.loop.store import audit, inbox, proposals, reads, safety, shelves, writes
 from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.leases import Leases, require_leader
 from reconciler.loop.store.records import Intent, PassSummary, Transition
@@ -137,6 +138,14 @@ class Store:
             lambda connection: proposals.read_stored(connection, number=number, limit=limit)
         )
 
+    async def note(self, lines: Sequence[AuditLine]) -> None:
+        """Adds to the audit. Open to a process that does not lead: anybody may be called."""
+        await self._database.write(lambda connection: audit.append(connection, lines))
+
+    async def audit(self, query: AuditQuery) -> Sequence[KeptLine]:
+        """Lines of the audit, newest first."""
+        return await self._database.read(lambda connection: audit.read(connection, query))
+
     def close(self) -> None:
         self._database.close()
 
@@ -216,7 +225,7 @@ class Store:
         return await self._database.read(lambda connection: reads.read_pass(connection, number))
 
     async def history(self, *, limit: int = 50, commit: str = "") -> tuple[PassSummary, ...]:
-        """Passes, newest first; of one commit if it is given in full."""
+        """Passes, newest first; of the commit that begins with a text, if one is given."""
         return await self._database.read(lambda connection: reads.read_history(connection, limit, commit))
 
     async def transitions(self, server: str = "", *, limit: int = 50) -> tuple[Transition, ...]:

@@ -32,6 +32,9 @@ passes: Final = Table(
     Column("quiet", Boolean, nullable=False),
     Column("document", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("branch", String(255), nullable=False, server_default=""),
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("failed", Integer, nullable=False, server_default="0"),
     Index("ix_passes_commit", "commit"),
 )
 
@@ -66,6 +69,7 @@ transitions: Final = Table(
     Column("detail", Text, nullable=False),
     Column("at", String(40), nullable=False),
     Column("revision", String(80), nullable=False),
+    Column("pass_number", Integer, nullable=False, server_default="0"),
     Index("ix_transitions_server", "server", "id"),
 )
 
@@ -162,4 +166,23 @@ proposals: Final = Table(
     Column("document", Text, nullable=False, server_default=""),
     Index("ux_proposals_commit", "number", "commit", unique=True),
     Index("ix_proposals_waits", "waits"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", String(40), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("who", String(256), nullable=False),
+    Column("server", String(128), nullable=False),
+    Column("method", String(128), nullable=False),
+    Column("tool", String(128), nullable=False),
+    Column("result", String(16), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("times", Integer, nullable=False),
+    Column("slowest_ms", Double, nullable=False),
+    Index("ix_audit_kind", "kind", "id"),
+    Index("ix_audit_server", "server", "id"),
+    Index("ix_audit_who", "who", "id"),
 )

@@ -23,6 +23,8 @@ from reconciler.loop.store.times import time_text
 KEPT_PASSES: Final = 500
 KEPT_TRANSITIONS: Final = 10_000
 KEPT_GOOD_REVISIONS: Final = 50
+LONGEST_BRANCH: Final = 255
+LONGEST_SUBJECT: Final = 500
 UNKNOWN: Final = ""
 """The outcome of an intent until somebody records one."""
 SUPERSEDED: Final = "superseded"
@@ -120,6 +122,9 @@ def _pass_row(finished: Pass, *, quiet: bool) -> dict[str, Any]:
         "problems": len(finished.problems),
         "settled": finished.settled,
         "quiet": quiet,
+        "branch": finished.revision.branch[:LONGEST_BRANCH] if finished.revision else "",
+        "subject": finished.revision.subject[:LONGEST_SUBJECT] if finished.revision else "",
+        "failed": sum(outcome.kind is OutcomeKind.FAILED for outcome in finished.outcomes),
         "document": to_document(finished),
     }
 
@@ -137,22 +142,36 @@ def _write_statuses(connection: Connection, finished: Pass) -> bool:
         connection.execute(insert(servers), rows)
     moved = [status for status in changed if _moved(before.get(status.server), status)]
     if moved:
-        connection.execute(insert(transitions), [_transition_row(status, finished) for status in moved])
+        connection.execute(
+            insert(transitions), [_transition_row(before.get(status.server), status, finished) for status in moved]
+        )
     return bool(changed or gone)
 
 
 def _moved(before: ServerStatus | None, after: ServerStatus) -> bool:
-    return before is None or (before.state, before.cause) != (after.state, after.cause)
+    """Another state, another cause, or the same with another configuration."""
+    return before is None or _judgement(before) != _judgement(after)
 
 
-def _transition_row(status: ServerStatus, finished: Pass) -> dict[str, Any]:
+def _judgement(status: ServerStatus) -> tuple[object, ...]:
+    return status.state, status.cause, status.revision
+
+
+def _moved_at(before: ServerStatus | None, status: ServerStatus, finished: Pass) -> datetime:
+    """A state that stays over a new configuration began before it."""
+    stayed = before is not None and before.state is status.state and before.since == status.since
+    return finished.finished_at if stayed else status.since or finished.finished_at
+
+
+def _transition_row(before: ServerStatus | None, status: ServerStatus, finished: Pass) -> dict[str, Any]:
     return {
         "server": status.server,
         "state": status.state.value,
         "cause": status.cause.value if status.cause else "",
         "detail": status.detail,
-        "at": time_text(status.since or finished.finished_at),
+        "at": time_text(_moved_at(before, status, finished)),
         "revision": status.revision,
+        "pass_number": finished.number,
     }
 
 
