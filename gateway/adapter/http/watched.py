@@ -1,4 +1,4 @@
-"""Notice that a client has closed its connection, for the price of one attribute.
+"""Notice that a client has closed its connection, for the price of one attribute, and let idle connections be small.
 
 ASGI tells it only to a task that waits for it, and such a task is the largest part of what an idle event stream takes.
 uvicorn's protocol on httptools is told by the event loop anyway; where it is not installed, a task has to do.
@@ -6,7 +6,13 @@ uvicorn's protocol on httptools is told by the event loop anyway; where it is no
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
+
+from gateway.adapter.http.lean import LeanEvent, LeanFlow
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 CONNECTION = "catwalk.connection"
 """Where a scope has its connection."""
@@ -33,12 +39,19 @@ def watched_protocol() -> type[asyncio.Protocol] | None:
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(cast(asyncio.Transport, transport))
+            self.flow = cast("FlowControl", LeanFlow(cast(asyncio.Transport, transport)))
             self.is_lost = False
             self.on_lost: Callable[[], None] | None = None
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
             cast(dict[str, object], self.scope)[CONNECTION] = self
+
+        def on_headers_complete(self) -> None:
+            super().on_headers_complete()
+            cycle = cast("RequestResponseCycle | None", self.cycle)
+            if cycle is not None:  # The task that waits for it begins in a later round of the event loop.
+                cycle.message_event = cast(asyncio.Event, LeanEvent())
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
