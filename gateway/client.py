@@ -16,7 +16,7 @@ class ClientGone(Exception):
 class Client:
     """Reads the request body and writes the response. Knows whether a response has begun."""
 
-    __slots__ = ("_receive", "_send", "call", "cors", "has_started", "status")
+    __slots__ = ("_receive", "_send", "call", "cors", "has_started", "is_denied", "status")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -24,6 +24,8 @@ class Client:
         self.has_started = False
         self.call = UNREAD
         """What it asks for, once that has been read."""
+        self.is_denied = False
+        """Whether a policy has refused it."""
         self.cors: Headers = ()
         """What a web page needs on every answer."""
         self.status = 0

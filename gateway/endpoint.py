@@ -137,6 +137,7 @@ class ServerEndpoint:
                 name=client.call.name,
                 status=client.status,
                 seconds=self._settings.monotonic() - began_s,
+                is_denied=client.is_denied,
             )
             self._parts.observers.call_ended(ended)
 
@@ -163,6 +164,7 @@ class ServerEndpoint:
             client.call = request.call
             answer = check(forward.grant.tools, request.call, request.first, is_modern=not forward.has_sessions)
             if answer is not None:
+                client.is_denied = True
                 await client.answer(answer)
                 return
             request, answer = self._from_memory(forward, request)

@@ -43,12 +43,16 @@ class EndedCall(NamedTuple):
     status: int
     """The HTTP status that the caller got, 0 where it left before."""
     seconds: float
+    is_denied: bool = False
+    """Whether a policy refused it; older clients get that with HTTP status 200 (JSON-RPC error -32602)."""
 
     @property
     def result(self) -> Result:
         """The status in one word."""
         if self.status == 0:
             return Result.LEFT
+        if self.is_denied:
+            return Result.REFUSED
         if self.status < 400:
             return Result.OK
         return Result.REFUSED if self.status < 500 else Result.FAILED

@@ -21,6 +21,7 @@ from gateway.metrics import GatewayMetrics
 from gateway.relay import OutsideRules
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
+from reconciler.cli.auditing import AuditBook
 from reconciler.cli.fleet_view import LiveFleetView
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
@@ -99,6 +100,8 @@ class Manner:
     """What dashboard and API are behind."""
     proposals: ProposalSource | None = None
     """Where proposed commits are read; None plans none."""
+    audit: AuditBook
+    """Where it is written down who did what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +145,10 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
         async with anyio.create_task_group() as work:
             work.start_soon(serve, cast.app, listener, cast.stop)
             work.start_soon(_follow_leader, stage, connected, manner, cast.stop)
+            work.start_soon(manner.audit.run, cast.stop)
             await _reconcile(cast, connected)
             cast.stop.set()
+        await manner.audit.flush()
         watch.cancel_scope.cancel()
 
 
@@ -178,7 +183,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
         stage.routes,
         lambda: _readiness(stage, connected, stop),
         route_handlers=[
-            *web_handlers(view, connected.ports.clock, guards=manner.guards, tools=desk),
+            *web_handlers(view, connected.ports.clock, guards=manner.guards, tools=desk, audit=manner.audit),
             *_webhook_handlers(connected, manner, worker, inbox, proposing),
             *([metrics_handler(stage.registry)] if on_loopback else []),
         ],
@@ -197,7 +202,7 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
     def running(server: str) -> Running | None:
         return what_runs(stage.live.status(server))
 
-    observers = (*manner.gateway.observers, GatewayMetrics(stage.registry))
+    observers = (*manner.gateway.observers, manner.audit, GatewayMetrics(stage.registry))
     aggregate = replace(manner.gateway.aggregate, running=running)
     settings = replace(manner.gateway, server_note=note, observers=observers, aggregate=aggregate)
     if manner.access is None:

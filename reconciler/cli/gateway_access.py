@@ -19,7 +19,7 @@ from gateway.oauth.providers import Provider
 from gateway.oauth.resource import Resources
 from gateway.relay import OutsideRules
 from reconciler.core.actions import Pass
-from reconciler.core.gateway_rules import GatewayRules, IdentityProvider
+from reconciler.core.gateway_rules import GatewayRules, IdentityProvider, TokenGrant
 from reconciler.loop.progress import PassFinished, ProgressEvent, RevisionAccepted
 
 
@@ -51,6 +51,11 @@ class FollowedAccess:
         """Whether nobody is let in, because no manifest says who may."""
         return not self._rules.name_somebody and not self._open_without_rules
 
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody is let in, because no manifest says who may."""
+        return not self._rules.name_somebody and self._open_without_rules
+
     def admit(self, authorization: bytes | None, server: str, *, aggregate: bool = False) -> Grant | None:
         """As the rules of now have it.
 
@@ -65,8 +70,13 @@ class FollowedAccess:
 
     def knows(self, token: bytes) -> bool:
         """Whether a token is one of those that the rules name, whatever it opens."""
+        return self.static_grant(token) is not None
+
+    def static_grant(self, token: bytes) -> TokenGrant | None:
+        """What a token opens that the rules name; none for every other. Every hash is compared in full."""
         digest = hashlib.sha256(token).hexdigest()
-        return any(hmac.compare_digest(digest, known.sha256) for known in self._rules.tokens)
+        found = [known for known in self._rules.tokens if hmac.compare_digest(digest, known.sha256)]
+        return found[0] if found else None
 
     def remember(self, latest: Pass | None) -> None:
         """Takes the rules of the last recorded pass."""

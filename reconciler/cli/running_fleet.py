@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.relay import OutsideRules
 from gateway.settings import GatewaySettings
+from reconciler.cli.auditing import AuditBook, everybody
 from reconciler.cli.fleet_process import Manner, Stage, announced, run_fleet, set_stage
 from reconciler.cli.idle_times import IdleTimes
 from reconciler.cli.keys import session_key
@@ -79,7 +80,8 @@ async def run_up(up: Up) -> None:
             )
             connected = await opened.enter_async_context(wired(request))
             opened.enter_context(announced(up.place, _endpoint(engine, stage.gateway_url)))
-            await run_fleet(stage, connected, _manner(up), listener)
+            audit = AuditBook(connected.store, connected.ports.clock, everybody)
+            await run_fleet(stage, connected, _manner(up, audit), listener)
 
 
 def _engine_settings(up: Up, idle_times: IdleTimes) -> EngineSettings:
@@ -102,8 +104,9 @@ def _stage(up: Up, address: Address, gateway_url: str, started: float) -> Stage:
     return set_stage(gateway_url, address.data_path, outside, up.progress, watch)
 
 
-def _manner(up: Up) -> Manner:
-    return Manner(gateway=GatewaySettings(session_key=session_key(up.place.state_dir)), schedule=ScheduleSettings())
+def _manner(up: Up, audit: AuditBook) -> Manner:
+    gateway = GatewaySettings(session_key=session_key(up.place.state_dir))
+    return Manner(gateway=gateway, schedule=ScheduleSettings(), audit=audit)
 
 
 def _endpoint(engine: Engine, gateway_url: str) -> Endpoint:

@@ -16,6 +16,7 @@ import structlog
 
 from gateway.audit import AuditLog
 from gateway.relay import OutsideRules
+from reconciler.cli.auditing import AuditBook, readers_of
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.github_access import GitHubAccess, git_lender, open_github
@@ -37,6 +38,7 @@ from reconciler.loop.schedule import ScheduleSettings
 from reconciler.report.reporter import ReportSettings
 from reconciler.settings import Settings
 from reconciler.sources.git import RemoteSource
+from reconciler.web.site import Guard
 from reconciler.web.webhooks import Followed
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("catwalk.serve")
@@ -104,9 +106,10 @@ async def run_service(service: Service) -> None:
             endpoint = Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=secrets.token_urlsafe(32))
             opened.enter_context(announced(place, endpoint))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
-            audit = AuditLog(sys.stderr.buffer)
-            opened.callback(audit.close)
-            made = _manner(service, audit, access, endpoint.local_token)
+            lines = AuditLog(sys.stderr.buffer)
+            opened.callback(lines.close)
+            book = AuditBook(connected.store, connected.ports.clock, readers_of(access, endpoint.local_token))
+            made = _manner(service, _Audit(lines=lines, book=book), access, endpoint.local_token)
             await run_fleet(stage, connected, replace(made, proposals=sources.proposed), listener)
     log.info("stopped")
 
@@ -147,11 +150,19 @@ def _stage(address: Address, rules: OutsideRules, gateway_url: str, started: flo
     return set_stage(gateway_url, address.data_path, rules, access, ClosedNotice(access), LogProgress(), watch)
 
 
-def _manner(service: Service, audit: AuditLog, access: FollowedAccess, local_token: str) -> Manner:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Audit:
+    """Who did what, written down twice: each call in the log, and what a page shows in the store."""
+
+    lines: AuditLog
+    book: AuditBook
+
+
+def _manner(service: Service, audit: _Audit, access: FollowedAccess, local_token: str) -> Manner:
     key = session_key(service.place.state_dir)
     gateway = service_gateway(service.settings, host=service.host, session_key=key)
     return Manner(
-        gateway=replace(gateway, observers=(audit,)),
+        gateway=replace(gateway, observers=(audit.lines,)),
         schedule=ScheduleSettings(
             poll_s=service.poll_s,
             poll_jitter_s=service.poll_s * JITTER,
@@ -160,8 +171,13 @@ def _manner(service: Service, audit: AuditLog, access: FollowedAccess, local_tok
         ),
         webhooks=_webhooks(service.settings),
         access=access,
-        guards=() if service.insecure else (sign_in(access, local_token),),
+        guards=() if service.insecure else (_guard(audit.book, access, local_token),),
+        audit=audit.book,
     )
+
+
+def _guard(book: AuditBook, access: FollowedAccess, local_token: str) -> Guard:
+    return sign_in(access, local_token, refused=lambda: book.sign_in_refused("pages", "unauthenticated"))
 
 
 class ClosedNotice:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import anyio
 import httpx
 
+from reconciler.cli.auditing import from_page
 from reconciler.cli.sign_in import token_of
 from reconciler.core.digests import JSON
 from reconciler.errors import InternalFault, Refused, Unavailable
@@ -89,7 +90,11 @@ class GatewayToolDesk:
     async def call(self, server: str, tool: str, arguments: Mapping[str, JSON], authorization: str) -> ToolAnswer:
         """As `ToolDesk.call`."""
         async with self._session(server, authorization) as session:
-            result = await session.request("tools/call", {"name": tool, "arguments": dict(arguments)})
+            told = from_page.set(True)
+            try:
+                result = await session.request("tools/call", {"name": tool, "arguments": dict(arguments)})
+            finally:
+                from_page.reset(told)
             return ToolAnswer(result=dict(result), is_error=result.get("isError") is True)
 
     @asynccontextmanager

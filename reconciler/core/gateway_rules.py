@@ -15,6 +15,15 @@ class TokenGrant:
     """Patterns of servers, each with its patterns of tools, in the order of the manifest: the first that fits counts.
     """
 
+    @property
+    def opens_everything(self) -> bool:
+        """Whether it opens every tool of every server, by patterns that leave no doubt."""
+        patterns = [server for server, _ in self.servers]
+        if "*" not in patterns:
+            return False
+        until_all = self.servers[: patterns.index("*") + 1]
+        return all("*" in tools for _, tools in until_all)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupGrant:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.openapi import ResponseSpec
 
 from reconciler.errors import CatwalkError
 from reconciler.web.documents import ErrorDocument
@@ -14,6 +15,16 @@ from reconciler.web.site import Site
 
 AnyRequest = Request[Any, Any, State]
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+ERRORS: Final = {
+    status: ResponseSpec(ErrorDocument, description=description, media_type=PROBLEM_MEDIA_TYPE, generate_examples=False)
+    for status, description in (
+        (400, "A parameter is out of its range."),
+        (403, "It is not for whoever asks."),
+        (404, "The fleet has no such thing."),
+        (503, "The history or the log service cannot be read now."),
+    )
+}
+"""What every reader of the API may answer, for the OpenAPI document."""
 
 
 def answer_problem(_request: AnyRequest, error: HTTPException | CatwalkError) -> Response[ErrorDocument]:

@@ -8,14 +8,14 @@ from litestar import Litestar, Router, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent
 
 from reconciler.errors import CatwalkError, InternalFault
-from reconciler.web.answers import PROBLEM_MEDIA_TYPE, answer_problem
+from reconciler.web.answers import ERRORS, answer_problem
+from reconciler.web.audit import read_audit
 from reconciler.web.documents import (
-    ErrorDocument,
     FleetDocument,
     LogsDocument,
     PassesDocument,
@@ -36,31 +36,23 @@ from reconciler.web.site import AskedSite, Guard, Site
 
 Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="How many at most.")]
 After = Annotated[datetime | None, QueryParameter(description="Only what is newer.")]
-_ERRORS: Final = {
-    status: ResponseSpec(ErrorDocument, description=description, media_type=PROBLEM_MEDIA_TYPE, generate_examples=False)
-    for status, description in (
-        (400, "A parameter is out of its range."),
-        (404, "The fleet has no such thing."),
-        (503, "The history or the log service cannot be read now."),
-    )
-}
 API_VERSION: Final = "1"
 DESCRIPTION: Final = (
     "What the fleet does, why, and since when. Read only. Errors are application/problem+json (RFC 9457)."
 )
 
 
-@get("/fleet", summary="The whole fleet now", responses=_ERRORS)
+@get("/fleet", summary="The whole fleet now", responses=ERRORS)
 async def read_fleet(site: AskedSite) -> FleetDocument:
     return fleet_document(site.view)
 
 
-@get("/servers/{name:str}", summary="One server: verdict, client configuration, history", responses=_ERRORS)
+@get("/servers/{name:str}", summary="One server: verdict, client configuration, history", responses=ERRORS)
 async def read_server(site: AskedSite, name: FromPath[str]) -> ServerPageDocument:
     return await server_page_document(site.view, name)
 
 
-@get("/servers/{name:str}/logs", summary="The newest log lines of a server, oldest first", responses=_ERRORS)
+@get("/servers/{name:str}/logs", summary="The newest log lines of a server, oldest first", responses=ERRORS)
 async def read_logs(site: AskedSite, name: FromPath[str], limit: Limit = 200) -> LogsDocument:
     return await logs_document(site.view, name, limit=limit)
 
@@ -73,27 +65,27 @@ async def follow_log(site: AskedSite, name: FromPath[str], after: After = None) 
     return ServerSentEvent(lines, headers={**answer_headers(), "X-Accel-Buffering": "no"})
 
 
-@get("/passes", summary="The newest passes", responses=_ERRORS)
+@get("/passes", summary="The newest passes", responses=ERRORS)
 async def read_passes(site: AskedSite, limit: Limit = 50) -> PassesDocument:
     return await passes_document(site.view, limit=limit)
 
 
-@get("/revisions/{commit:str}", summary="What became of one commit", responses=_ERRORS)
+@get("/revisions/{commit:str}", summary="What became of one commit", responses=ERRORS)
 async def read_revision(site: AskedSite, commit: FromPath[str]) -> RevisionDocument:
     return await revision_document(site.view, commit)
 
 
-@get("/pulls", summary="Proposed commits, newest first", responses=_ERRORS)
+@get("/pulls", summary="Proposed commits, newest first", responses=ERRORS)
 async def read_pulls(site: AskedSite, limit: Limit = 50) -> ProposalsDocument:
     return await pulls_document(site.view, limit=limit)
 
 
-@get("/pulls/{number:int}", summary="What the commits of a pull request would do", responses=_ERRORS)
+@get("/pulls/{number:int}", summary="What the commits of a pull request would do", responses=ERRORS)
 async def read_pull(site: AskedSite, number: FromPath[int]) -> ProposalsDocument:
     return await pull_document(site.view, number)
 
 
-@get("/state", summary="What is in force, for plans that are made elsewhere", responses=_ERRORS)
+@get("/state", summary="What is in force, for plans that are made elsewhere", responses=ERRORS)
 async def read_state(site: AskedSite) -> StateDocument:
     return await state_document(site.view)
 
@@ -114,6 +106,7 @@ READERS: Final[tuple[HTTPRouteHandler, ...]] = (
     read_pulls,
     read_pull,
     read_state,
+    read_audit,
     follow_events,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from reconciler.core.audit import AuditKind, AuditResult
 from reconciler.core.types import OutcomeKind, ServerState
 
 
@@ -44,6 +45,39 @@ UNTRIED: Final = Appearance("dots", "quiet", "not tried yet")
 def outcome_appearance(outcome: str | None) -> Appearance:
     """How the outcome of an action looks, also when there is none."""
     return UNTRIED if outcome is None else OUTCOMES[outcome]
+
+
+AUDIT_RESULTS: Final[dict[str, Appearance]] = {
+    AuditResult.OK: Appearance("check", "good", "it was answered"),
+    AuditResult.REFUSED: Appearance("hold", "warn", "it was not allowed, or wrong as a request"),
+    AuditResult.FAILED: Appearance("cross", "bad", "the server gave no answer"),
+    AuditResult.LEFT: Appearance("pause", "quiet", "the caller did not wait for the answer"),
+}
+
+
+def audit_appearance(result: str) -> Appearance:
+    """How a result of the audit looks."""
+    return AUDIT_RESULTS[result]
+
+
+def audit_words(kind: str, method: str) -> str:
+    """What was done, in words that precede the name of a tool."""
+    match AuditKind(kind):
+        case AuditKind.CALL:
+            return "called" if method == "tools/call" else method
+        case AuditKind.TRY:
+            return "tried from its page"
+        case AuditKind.PRUNE:
+            return "agreed to a removal"
+        case AuditKind.SIGN_IN:
+            return f"sign-in at the {method}"
+
+
+def milliseconds(length_ms: float) -> str:
+    """`0.4 ms`, `12 ms`, `1.5 s`."""
+    if length_ms >= 1000:
+        return f"{length_ms / 1000:.1f} s"
+    return f"{length_ms:.0f} ms" if length_ms >= 10 else f"{length_ms:.1f} ms"
 
 
 def age(moment: datetime | None, now: datetime) -> str:

@@ -27,6 +27,12 @@ class NotKnown(CatwalkError):
         )
 
 
+class NotAllowed(CatwalkError):
+    """The visitor is let in and may not see this."""
+
+    remedy = Remedy.FIX_ENVIRONMENT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An error as a visitor sees it."""
@@ -58,8 +64,16 @@ def _detail(error: HTTPException) -> str:
 
 def _known_failure(error: CatwalkError) -> Answer:
     problem = error.problem
-    if isinstance(error, NotKnown):
-        status = HTTPStatus.NOT_FOUND
-    else:
-        status = HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, Unavailable) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return Answer(status=status, code=problem.code, message=problem.message, hint=problem.hint)
+    return Answer(status=_status(error), code=problem.code, message=problem.message, hint=problem.hint)
+
+
+def _status(error: CatwalkError) -> HTTPStatus:
+    match error:
+        case NotKnown():
+            return HTTPStatus.NOT_FOUND
+        case NotAllowed():
+            return HTTPStatus.FORBIDDEN
+        case Unavailable():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case _:
+            return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -12,6 +12,7 @@ from litestar.params import FromPath
 from reconciler.errors import CatwalkError, Unavailable
 from reconciler.web.answers import PageAnswers
 from reconciler.web.assets import asset
+from reconciler.web.audit import show_audit
 from reconciler.web.documents import LogsDocument
 from reconciler.web.fleets import (
     fleet_document,
@@ -69,7 +70,15 @@ def _page(site: Site, template: str, **values: object) -> Response[str]:
     return page(site.templates, template, {**values, "fleet_name": site.view.fleet}, now=site.clock.now())
 
 
-PAGES: Final[tuple[HTTPRouteHandler, ...]] = (show_fleet, show_server, show_tools, try_tool, show_revision, show_pull)
+PAGES: Final[tuple[HTTPRouteHandler, ...]] = (
+    show_fleet,
+    show_server,
+    show_tools,
+    try_tool,
+    show_revision,
+    show_pull,
+    show_audit,
+)
 
 
 def pages_router(site: Site, guards: Sequence[Guard]) -> Router:

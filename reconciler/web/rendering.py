@@ -13,7 +13,17 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response
 
-from reconciler.web.appearance import STATES, age, clock_time, dollars, duration, outcome_appearance
+from reconciler.web.appearance import (
+    STATES,
+    age,
+    audit_appearance,
+    audit_words,
+    clock_time,
+    dollars,
+    duration,
+    milliseconds,
+    outcome_appearance,
+)
 from reconciler.web.assets import asset_url
 
 CONTENT_SECURITY_POLICY: Final = (
@@ -35,6 +45,8 @@ _EVERYWHERE: Final[Mapping[str, object]] = {
     "asset_url": asset_url,
     "states": STATES,
     "outcome_appearance": outcome_appearance,
+    "audit_appearance": audit_appearance,
+    "audit_words": audit_words,
 }
 """What every template can use."""
 
@@ -51,6 +63,7 @@ def templates() -> Environment:
     environment.filters["clock_time"] = clock_time
     environment.filters["duration"] = duration
     environment.filters["dollars"] = dollars
+    environment.filters["milliseconds"] = milliseconds
     environment.filters["readable_json"] = partial(json.dumps, indent=2, ensure_ascii=False)
     return environment
 

@@ -19,6 +19,7 @@ from reconciler.web.rendering import templates
 from reconciler.web.view import FleetView
 
 if TYPE_CHECKING:
+    from reconciler.web.audit import AuditDesk
     from reconciler.web.tools import ToolDesk
 
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None] | None]
@@ -35,6 +36,8 @@ class Site:
     streams: LiveStreams = field(default_factory=LiveStreams)
     tools: "ToolDesk | None" = None
     """Who asks servers for their tools; None where nobody can."""
+    audit: "AuditDesk | None" = None
+    """Who knows who did what; None where nothing is written down."""
 
 
 AskedSite = NamedDependency[SkipValidation[Site]]

@@ -36,11 +36,14 @@ from reconciler.core.actions import (
     Update,
 )
 from reconciler.core.applied import AppliedState
+from reconciler.core.audit import AuditDeed, AuditKind, AuditLine, AuditQuery, AuditResult, KeptLine
 from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.savings import Usage
 from reconciler.core.types import Cause, DesiredMachine, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.errors import Unavailable
 from reconciler.loop.ports import LogLine, StoredProposal
+from reconciler.web.audit import AuditReader
+from reconciler.web.errors import NotAllowed
 from reconciler.web.handlers import unknown_address_handler, web_handlers
 from reconciler.web.view import FleetEvent
 
@@ -285,6 +288,46 @@ class SampleView:
                 return
 
 
+CALL = AuditDeed(kind=AuditKind.CALL, who="anna", result=AuditResult.OK, server="time", method="tools/call", tool="now")
+DEEDS = (
+    CALL,
+    replace(CALL, who="ben", server="weather", tool="<b>forecast</b>", result=AuditResult.FAILED),
+    replace(CALL, kind=AuditKind.TRY, result=AuditResult.REFUSED),
+    AuditDeed(
+        kind=AuditKind.PRUNE, who="carl on desk", result=AuditResult.OK, method="catwalk apply", detail="7e" * 32
+    ),
+    AuditDeed(kind=AuditKind.SIGN_IN, who="", result=AuditResult.REFUSED, method="pages", detail="unauthenticated"),
+)
+
+
+def kept(deeds: Sequence[AuditDeed]) -> list[KeptLine]:
+    lines = [
+        AuditLine(at=NOW - timedelta(seconds=number), deed=deed, times=3, slowest_ms=1250)
+        for number, deed in enumerate(deeds)
+    ]
+    return [KeptLine(number=len(deeds) - number, line=line) for number, line in enumerate(lines)]
+
+
+@dataclass
+class SampleAudit:
+    """An audit in memory, newest first, read as a test says."""
+
+    kept: list[KeptLine] = field(default_factory=lambda: kept(DEEDS))
+    who_reads: AuditReader | None = field(default_factory=lambda: AuditReader(sees_all=True))
+
+    def reader(self, authorization: str) -> AuditReader:  # noqa: ARG002 - The desk's shape.
+        if self.who_reads is None:
+            raise NotAllowed("audit-not-yours", "the audit is shown to others")
+        return self.who_reads
+
+    async def lines(self, query: AuditQuery) -> Sequence[KeptLine]:
+        fits = [kept for kept in self.kept if not query.before or kept.number < query.before]
+        wanted = query.parts().items()
+        return [kept for kept in fits if all(getattr(kept.line.deed, name) == value for name, value in wanted)][
+            : query.limit
+        ]
+
+
 @get("/servers/{name:str}/mcp")
 async def gateway_route(name: FromPath[str]) -> dict[str, str]:
     """Stands where the gateway's relay will be."""
@@ -293,7 +336,7 @@ async def gateway_route(name: FromPath[str]) -> dict[str, str]:
 
 def application(view: SampleView, **more: object) -> Litestar:
     return Litestar(
-        [*web_handlers(view, StoppedClock(), **more), gateway_route],
+        [*web_handlers(view, StoppedClock(), **{"audit": SampleAudit(), **more}), gateway_route],
         exception_handlers={404: unknown_address_handler(view, StoppedClock())},
         openapi_config=None,
     )

@@ -141,6 +141,7 @@ async def test_every_answer_fits_the_published_schema(client, view):
         "/api/pulls": "/api/pulls",
         "/api/pulls/{number}": "/api/pulls/12",
         "/api/state": "/api/state",
+        "/api/audit": "/api/audit",
     }
     assert set(schema["paths"]) == set(paths)
     for template, path in paths.items():

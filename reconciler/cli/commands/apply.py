@@ -1,6 +1,8 @@
 """`catwalk apply`: one pass, watched."""
 
+import getpass
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -21,8 +23,9 @@ from reconciler.cli.progress_text import TextProgress
 from reconciler.cli.reporting import LAST_POSTS_S, Outside
 from reconciler.cli.repository import open_source
 from reconciler.cli.telemetry import traces
-from reconciler.cli.wiring import Request, wired
+from reconciler.cli.wiring import Request, Wired, wired
 from reconciler.core.actions import Pass
+from reconciler.core.audit import AuditDeed, AuditKind, AuditLine, AuditResult
 from reconciler.core.problems import Problem
 from reconciler.core.types import ServerState, Trigger
 from reconciler.loop.clock import SystemClock
@@ -31,6 +34,8 @@ from reconciler.loop.signals import Signals
 from reconciler.settings import Settings, in_environment, read_settings
 
 WELL: Final = frozenset({ServerState.READY, ServerState.IDLE, ServerState.SUSPENDED})
+LONGEST_NAME: Final = 256
+"""Of a person in the audit."""
 PATIENCE_S: Final = 60.0
 """How long the process that leads the fleet may take to end its pass and step aside."""
 
@@ -103,13 +108,23 @@ async def _apply(request: Request, wish: Wish) -> Pass:
         )
         connected = await opened.enter_async_context(wired(told))
         if wish.prune:
-            await connected.store.confirm_prune(wish.prune)
+            await _agree(connected, wish.prune)
         assert connected.lead is not None
         await opened.enter_async_context(connected.lead.held(patience_s=PATIENCE_S))
         signals = Signals(may_act=connected.lead.may_act)
         finished = await connected.reconciler.run_pass(Trigger.COMMAND, signals=signals, expected_digest=wish.plan)
         await connected.reporting.drain(timeout_s=LAST_POSTS_S)
         return finished
+
+
+async def _agree(connected: Wired, digest: str) -> None:
+    """Agrees to a removal, and writes down who did."""
+    await connected.store.confirm_prune(digest)
+    who = f"{getpass.getuser()} on {socket.gethostname()}"
+    deed = AuditDeed(
+        kind=AuditKind.PRUNE, who=who[:LONGEST_NAME], result=AuditResult.OK, method="catwalk apply", detail=digest[:64]
+    )
+    await connected.store.note([AuditLine(at=connected.ports.clock.now(), deed=deed)])
 
 
 def _left_over(finished: Pass, confirmed: str) -> Iterator[Problem]:
