@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import anyio
 
 from gateway.adapter.child import Launch
 from gateway.adapter.install import Program, install_package, install_project
+from gateway.adapter.install.progress import Progress
 from gateway.adapter.install.project import ProjectOrder
 from gateway.adapter.log import AdapterLog
 from gateway.adapter.options import Options
@@ -24,22 +25,25 @@ _INSTALLER_CREDENTIAL = re.compile(
 """Settings of installers that hold credentials or addresses with credentials in them: a server has no use for them."""
 
 
-async def prepare_launch(options: Options, log: AdapterLog) -> Launch:
-    """Install the package where one is named; return what to run. Raises AdapterFailure."""
+async def prepare_launch(options: Options, log: AdapterLog, tell: Callable[[str], None] = lambda _: None) -> Launch:
+    """Install the package where one is named; return what to run. Raises AdapterFailure.
+
+    `tell` hears how far that is, without credentials.
+    """
     if options.workdir is not None:
         options.workdir.mkdir(parents=True, exist_ok=True)
     placement = await anyio.to_thread.run_sync(place_files, options.files, options.workdir)
-    program = await _program(options, log)
+    program = await _program(options, log, Progress(lambda line: tell(log.mask(line))))
     launch = _launch(options, (*program.command, *options.arguments), program)
     told = {key: placement(value) for key, value in launch.environment.items()}
     return replace(launch, command=[placement(word) for word in launch.command], environment=told)
 
 
-async def _program(options: Options, log: AdapterLog) -> Program:
+async def _program(options: Options, log: AdapterLog, progress: Progress) -> Program:
     if options.project is not None:
-        return await install_project(options, _order(options, options.project), log)
+        return await install_project(options, _order(options, options.project), log, progress)
     if options.package is not None:
-        return await install_package(options, options.package, log)
+        return await install_package(options, options.package, log, progress)
     return Program(command=options.command, path=())
 
 

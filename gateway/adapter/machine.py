@@ -89,7 +89,9 @@ class Machine:
     async def _live(self) -> None:
         """Everything behind the endpoint, until cancelled or failed."""
         try:
-            launch = await prepare_launch(self._options, self._log)
+            launch = await prepare_launch(
+                self._options, self._log, lambda detail: self._status.enter(State.INSTALLING, detail)
+            )
             self._status.enter(State.STARTING)
             await self._run_server(launch)
         except* AdapterFailure as group:

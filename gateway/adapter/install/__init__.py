@@ -11,6 +11,7 @@ from gateway.adapter.install.context import InstallContext
 from gateway.adapter.install.environment import Installed, newest_finished
 from gateway.adapter.install.executables import choose_executable
 from gateway.adapter.install.npm import install_npm
+from gateway.adapter.install.progress import Progress
 from gateway.adapter.install.project import ProjectOrder, build_project
 from gateway.adapter.install.pypi import install_pypi
 from gateway.adapter.log import AdapterLog
@@ -29,31 +30,32 @@ class Program:
     """Where a command of a project runs; None for what runs anywhere."""
 
 
-async def install_package(options: Options, package: PackageRef, log: AdapterLog) -> Program:
+async def install_package(options: Options, package: PackageRef, log: AdapterLog, progress: Progress) -> Program:
     """Make a package ready to run, from the cache where it is there. Raises AdapterFailure."""
-    installed = await _installed(_context(options, log), package)
+    installed = await _installed(_context(options, log, progress), package)
     command = _command(options, package, installed)
     name = f"{package.registry.value}:{package.name}@{installed.version}"
     log.event("installed", package=name, executable=Path(command[0]).name)
     return Program(command=command, path=[Path(each) for each in installed.path])
 
 
-async def install_project(options: Options, order: ProjectOrder, log: AdapterLog) -> Program:
+async def install_project(options: Options, order: ProjectOrder, log: AdapterLog, progress: Progress) -> Program:
     """Make a project ready to run, from the cache where it is there. Raises AdapterFailure."""
-    built = await build_project(_context(options, log), order)
+    built = await build_project(_context(options, log, progress), order)
     command = _command(options, order.project, built.installed, built.folder)
     log.event("installed", project=str(order.project), executable=Path(command[0]).name)
     folder = built.folder if options.program else None
     return Program(command=command, path=[Path(each) for each in built.installed.path], folder=folder)
 
 
-def _context(options: Options, log: AdapterLog) -> InstallContext:
+def _context(options: Options, log: AdapterLog, progress: Progress) -> InstallContext:
     return InstallContext(
         cache=options.cache_dir.absolute(),
         resolve_as_of=options.resolve_as_of,
         log=log,
         needs_executable=not options.program,
         integrity=options.integrity,
+        progress=progress,
     )
 
 

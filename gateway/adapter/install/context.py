@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.adapter.causes import AdapterFailure, Cause
 from gateway.adapter.install.process import Finished, InstallerTimeout, run_installer
+from gateway.adapter.install.progress import Progress
 from gateway.adapter.log import AdapterLog
 
 QUERY_TIMEOUT_S = 90.0
@@ -33,6 +34,7 @@ class InstallContext:
     needs_executable: bool = True
     integrity: Sequence[str] = ()
     """Digests of the package's own file, one of which it must have; empty where nothing is locked."""
+    progress: Progress = field(default_factory=lambda: Progress(lambda _: None))
 
     async def query(self, command: Sequence[str], *, path: Sequence[Path] = ()) -> Finished:
         """Run a short command whose output is data. Raises AdapterFailure when it cannot run or does not end."""
@@ -45,11 +47,15 @@ class InstallContext:
 
     async def _run(self, command: Sequence[str], timeout_s: float, path: Sequence[Path], *, quiet: bool) -> Finished:
         try:
-            return await run_installer(command, timeout_s=timeout_s, log=self.log.output, path=path, quiet_output=quiet)
+            return await run_installer(command, timeout_s=timeout_s, log=self._heard, path=path, quiet_output=quiet)
         except InstallerTimeout as error:
             raise AdapterFailure(Cause.INSTALL_FAILED, str(error)) from error
         except OSError as error:
             raise AdapterFailure(Cause.RUNTIME_UNAVAILABLE, f"cannot run {command[0]}: {error.strerror}") from error
+
+    def _heard(self, line: str) -> None:
+        self.log.output(line)
+        self.progress.heard(line)
 
 
 def failure_of(finished: Finished, what: str, cause: Cause = Cause.INSTALL_FAILED) -> AdapterFailure:

@@ -76,6 +76,7 @@ async def _wheel(context: InstallContext, release: str) -> Node:
 
 async def _install(context: InstallContext, folder: Path, release: str) -> Installed:
     context.log.event("installing", package=f"pypi:{_WHEEL}", release=release)
+    context.progress.begin(f"installing Node {release}")
     await empty(folder)
     wanted = f"{_WHEEL}=={release}" if "." in release else f"{_WHEEL}=={release}.*"
     for arguments in (

@@ -41,8 +41,10 @@ async def build_node(context: InstallContext, folder: Path, launchers: Path, pub
     project = read_node_project(folder)
     node = await fitting_node(context, await any_node(context), project.node_range)
     context.log.event("building", project=project.name, node=node.version, builds=project.builds)
+    context.progress.begin(f"installing the dependencies of {project.name}")
     await _dependencies(context, folder, node, project, published)
     if project.builds:
+        context.progress.begin(f"building {project.name}")
         await _npm(context, folder, node, ["run", "build"], f"the build of {project.name} failed")
         await _npm(context, folder, node, ["prune", "--omit=dev", *_QUIET], f"{project.name} cannot be pruned")
     return _inspect(folder, launchers, node, project, needed=context.needs_executable)

@@ -42,6 +42,7 @@ async def install_npm(context: InstallContext, package: PackageRef) -> Installed
         if finished is not None:
             return finished
     node = await any_node(context)
+    context.progress.begin(f"asking the registry about {package}")
     facts = await _facts(context, node, package)
     if not facts.bins and context.needs_executable:
         choose_executable(package, facts.bins, None)
@@ -105,6 +106,7 @@ async def _install(
     date = resolve_date(context.resolve_as_of, facts.published)
     name = f"npm:{package.name}@{facts.version}"
     context.log.event("installing", package=name, node=node.version, dependencies_as_of=date or "today")
+    context.progress.begin(f"installing {name}")
     if facts.deprecated:
         context.log.event("deprecated", package=name, reason=facts.deprecated)
     await empty(folder)

@@ -75,6 +75,7 @@ def _digest(project: ArchiveProject) -> str:
 async def _bring(context: InstallContext, order: ProjectOrder, source: Path) -> str | None:
     """The files; the date of the commit, None where there is none."""
     context.log.event("fetching", project=str(order.project))
+    context.progress.begin(f"fetching {order.project}")
     if isinstance(order.project, GitProject):
         return await Checkout(context, source, order.home).bring(order.project)
     await anyio.to_thread.run_sync(unpack, order.project.path, source)

@@ -34,6 +34,7 @@ async def install_pypi(context: InstallContext, package: PackageRef) -> Installe
         finished = read_installed(folder)
         if finished is not None:
             return finished
+        context.progress.begin(f"asking the registry about {package}")
         release = await _release(context, package, version)
         await _install_into(context, folder, package, release)
         installed = await anyio.to_thread.run_sync(_inspect, folder, package, release.version)
@@ -78,6 +79,7 @@ async def _install_into(context: InstallContext, folder: Path, package: PackageR
     date = resolve_date(context.resolve_as_of, release.published)
     name = f"pypi:{package.name}@{release.version}"
     context.log.event("installing", package=name, dependencies_as_of=date or "today")
+    context.progress.begin(f"installing {name}")
     limit = ["--exclude-newer", date] if date else []
     target = ["--python", str(folder / "bin" / "python"), "--compile-bytecode", *limit]
     wanted = [f"{package.name}=={release.version}"]

@@ -28,7 +28,9 @@ async def build_python(context: InstallContext, folder: Path, target: Path, publ
     """
     facts = _facts(folder)
     await _environment(context, target, _text(facts.get("requires-python")))
-    context.log.event("building", project=_text(facts.get("name")) or folder.name)
+    name = _text(facts.get("name")) or folder.name
+    context.log.event("building", project=name)
+    context.progress.begin(f"building {name}")
     if (folder / "uv.lock").is_file():
         await _as_locked(context, folder, target)
     else:
