@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from tests.servers import loaded
 
 ROOT = Path(__file__).parents[2]
 SERVER = (sys.executable, str(ROOT / "tests" / "servers" / "everything"))
@@ -79,11 +82,23 @@ def _http_server() -> Iterator[int]:
 def _adapter(way: Way) -> Iterator[int]:
     port = _free_port()
     transport, era = _ADAPTED[way]
-    server = (*SERVER, *transport, "--era", era)
     adapter = [sys.executable, "-m", "gateway.adapter", "--host", "127.0.0.1", "--port", str(port)]
-    with _running([*adapter, *transport, "--exec", "--", *server]):
+    with _server_command(transport) as server, _running([*adapter, *transport, "--exec", "--", *server, "--era", era]):
         wait_for_health(f"http://127.0.0.1:{port}/health")
         yield port
+
+
+@contextmanager
+def _server_command(transport: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Over stdio each session of the older revisions has a process of its own: those are forked, loaded already."""
+    if transport:
+        yield (*SERVER, *transport)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        address = Path(folder) / "servers"
+        with _running([sys.executable, "-m", "tests.servers.loaded", str(address)]):
+            _wait_for_file(address)
+            yield loaded.command(address)
 
 
 @contextmanager
@@ -124,6 +139,13 @@ def _wait_for_port(port: int) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def _wait_for_file(path: Path) -> None:
+    deadline_s = time.monotonic() + _START_S
+    while not path.exists():
+        assert time.monotonic() < deadline_s, f"{path} did not come to be"
+        time.sleep(0.05)
 
 
 def wait_for_health(url: str) -> None:
