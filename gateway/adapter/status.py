@@ -20,7 +20,7 @@ class State(Enum):
 class Status:
     """The current state; one writer (the life of the machine), many readers (health checks, the MCP endpoint).
 
-    `detail` on a ready machine names a weakness: no tools, an error of `tools/list`; while it installs, how far that is.
+    `detail` on a ready machine names a weakness: no tools, an error of `tools/list`; while it installs, how far it is.
     """
 
     state: State = State.INSTALLING
