@@ -25,9 +25,11 @@ HTTP_PORT: Final = 80
 
 FLY_HANDOVER_S: Final = 10.0
 """As long as `fly deploy` waits between two machines of a blue/green change."""
-FLY_STARTS_AT_ONCE: Final = 64
-"""Fly limits calls per action and app, and every server is an app of its own. Measured in simulated time with starts of
-5 s: 64 servers took 46 s eight at a time and 11 s all at once (tests/bench/README.md)."""
+FLY_STARTS_AT_ONCE: Final = 1000
+"""Fly limits calls per action and app, and every server is an app of its own: a fleet can be applied in the time of one
+server (tests/bench/README.md). How many calls are under way at once is limited in `fly/lanes.py`."""
+PROBES_AT_ONCE: Final = 100
+"""Of machines elsewhere: as many as the client of the probes has connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class Address:
     data_path: DataPath
     starts_at_once: int = 8
     """How many servers may be started, changed or stopped at the same time."""
+    probes_at_once: int = 8
+    """How many may be asked for an MCP answer at the same time."""
     handover_s: float = 5.0
     """What the callers of a machine get to finish before it goes."""
 
@@ -81,6 +85,7 @@ def fly_address(settings: Settings) -> Address:
         token=settings.fly_api_token,
         data_path=flycast(settings.flycast_url),
         starts_at_once=FLY_STARTS_AT_ONCE,
+        probes_at_once=PROBES_AT_ONCE,
         handover_s=FLY_HANDOVER_S,
     )
 

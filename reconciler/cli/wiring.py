@@ -207,6 +207,7 @@ def _pass_settings(request: Request) -> PassSettings:
         runner_image=request.settings.runner_image,
         digest_key=given_key(given) if given is not None else digest_key(request.place.state_dir),
         servers_at_once=request.address.starts_at_once,
+        probes_at_once=request.address.probes_at_once,
     )
 
 

@@ -29,6 +29,7 @@ from reconciler.errors import CatwalkError, RateLimited
 from reconciler.fly import errors
 from reconciler.fly.authorization import authorization
 from reconciler.fly.calls import MEBIBYTE, Call, Effect
+from reconciler.fly.lanes import Lanes
 from reconciler.fly.platform_clock import PlatformClock
 from reconciler.fly.pools import Pools
 from reconciler.fly.rates import Schedule
@@ -74,27 +75,28 @@ class MachinesAPI:
         *,
         base_url: str,
         token: SecretValue | None,
-        user_agent: str = USER_AGENT,
         timing: Timing = Timing(),  # A frozen value of functions: sharing it shares nothing.
         on_call: OnCall | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
         """Opens no connection yet.
 
         Args:
             base_url: scheme and host, without `/v1`.
             token: as the person stored it, with or without its scheme; none for an engine that asks for none.
-            user_agent: how Catwalk introduces itself.
             timing: clock, sleep and jitter.
             on_call: counts requests; returns at once.
+            lanes: how many calls may be under way at once.
 
         Raises:
             EnvironmentFault: the token cannot be sent in a header.
         """
         self.timing = timing
         self._on_call = on_call
+        self._lanes = lanes or Lanes()
         self._schedule = Schedule(timing.monotonic, timing.sleep)
         self._retries = RETRY_CAPACITY
-        headers = {"User-Agent": user_agent, "Accept": "application/json"}
+        headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = authorization(token)
         self._http = Pools(base_url=base_url, headers=headers, verify=tls_for(base_url))
@@ -115,6 +117,11 @@ class MachinesAPI:
     def platform_now(self) -> datetime | None:
         """The time at the platform, to compare the times of its machines with; none while no answer has told it."""
         return self._platform.now()
+
+    @property
+    def waits_queue(self) -> bool:
+        """Whether a further wait would have to wait for its turn."""
+        return self._lanes.waits_are_full
 
     async def ask(self, call: Call, answer: type[Answered]) -> Answered:
         """Sends `call` and reads its answer as `answer`; repeats it where that is safe.
@@ -150,7 +157,8 @@ class MachinesAPI:
 
     async def _deliver(self, call: Call) -> _Raw:
         await self._schedule.admit((call.action, call.subject), call.rate)
-        raw = await self._exchange(call)
+        async with self._lanes.of(call):
+            raw = await self._exchange(call)
         self._retries = min(RETRY_CAPACITY, self._retries + RETRY_REFUND)
         return raw
 

@@ -31,6 +31,7 @@ from reconciler.core.types import Observation, OutcomeKind, Revision
 from reconciler.errors import CatwalkError
 from reconciler.fly import app_actions, creation, orders, updating
 from reconciler.fly.client import MachinesAPI
+from reconciler.fly.news import News
 from reconciler.fly.observe import Observer
 from reconciler.fly.results import Done
 from reconciler.fly.session import Patience, Session
@@ -62,6 +63,7 @@ class FlyFleet:
             fleet=fleet,
             organization=organization,
             gateway_network=gateway_network,
+            news=News(api, organization),
             patience=patience,
         )
         self._observer = Observer(self._session)

@@ -141,10 +141,22 @@ async def of_app(api: MachinesAPI, app: str) -> tuple[MachineEntry, ...]:
 
 async def of_organization(api: MachinesAPI, organization: str, *, cursor: str = "") -> OrganizationPage:
     """One page of all machines of the organization, with image, guest and metadata of their config only."""
+    return await _organization_page(api, organization, {"cursor": cursor})
+
+
+async def changes_of_organization(
+    api: MachinesAPI, organization: str, *, after: str, cursor: str = ""
+) -> OrganizationPage:
+    """One page of the machines that changed after a moment (RFC 3339), the destroyed ones too, without any config."""
+    query = {"updated_after": after, "summary": "true", "include_deleted": "true", "cursor": cursor}
+    return await _organization_page(api, organization, query)
+
+
+async def _organization_page(api: MachinesAPI, organization: str, query: Mapping[str, str]) -> OrganizationPage:
     call = Call(
         method="GET",
         path=f"/v1/orgs/{paths.part(organization)}/machines",
-        query={"limit": str(PAGE_SIZE)} | ({"cursor": cursor} if cursor else {}),
+        query={"limit": str(PAGE_SIZE)} | {name: value for name, value in query.items() if value},
         purpose=f"list the machines of organization {organization}",
         action="list organization",
         subject=organization,

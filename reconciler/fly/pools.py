@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from reconciler.fly import lanes
+
 POOLS: Final = 4
-CONNECTIONS: Final = 100
-"""In all of them. A wait holds its connection while it lasts, so that there are more than calls are made at once."""
+CONNECTIONS: Final = lanes.WAITS + lanes.UNDER_LEASE + lanes.SHORT
+"""In all of them: as many as there are calls under way at once, so that none waits for a connection."""
 CONNECT_TIMEOUT_S: Final = 5.0
 
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from reconciler.fly import errors
 from reconciler.fly.client import MachinesAPI
+from reconciler.fly.news import News
 
 Answered = TypeVar("Answered")
 
@@ -46,6 +47,7 @@ class Session:
     fleet: str
     organization: str
     gateway_network: str
+    news: News
     patience: Patience = field(default_factory=Patience)
     secret_versions: dict[str, int] = field(default_factory=dict[str, int])
     """By app: what `min_secrets_version` a launch must ask for."""

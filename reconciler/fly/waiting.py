@@ -1,10 +1,13 @@
 """Waits for what was ordered to come true, and tells early when it will not.
 
 A wait that only watches the clock learns of a crash after five minutes. So the wait is cut into slices, and between two
-the machine is looked at: it may have failed, gone, or been changed by somebody else.
+the machine is looked at: it may have failed, gone, or been changed by somebody else. Where more machines are awaited
+than there are connections for, a slice waits for its turn, and news of the machine cuts it short.
 """
 
 from typing import NoReturn
+
+import anyio
 
 from reconciler.core.types import ExitEvent, MachineState
 from reconciler.errors import CatwalkError, Conflict, Unavailable
@@ -83,6 +86,28 @@ async def look(session: Session, target: MachineVersion) -> MachineEntry:
 
 async def _reached(session: Session, target: MachineVersion, state: str) -> bool:
     """One slice. Anything but success is answered "not yet": the look that follows tells more than the error."""
+    if not session.api.waits_queue:
+        return await _wait(session, target, state)
+    until_s = session.now_s() + session.patience.slice_s
+    outcome: bool | CatwalkError = False
+
+    async def hear(scope: anyio.CancelScope) -> None:
+        await session.news.until_heard_of(target.machine_id, until_s=until_s)
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(hear, group.cancel_scope)
+        try:
+            outcome = await _wait(session, target, state)
+        except CatwalkError as error:  # It must not come out in an exception group.
+            outcome = error
+        group.cancel_scope.cancel()
+    if isinstance(outcome, CatwalkError):
+        raise outcome
+    return outcome
+
+
+async def _wait(session: Session, target: MachineVersion, state: str) -> bool:
     try:
         await machines.wait(session.api, target, state=state, timeout_s=session.patience.slice_s)
     except errors.WaitExpired:

@@ -131,6 +131,8 @@ class OrganizationPage(Wire):
 
     machines: tuple[MachineEntry, ...] = ()
     next_cursor: str = ""
+    last_updated_at: str = ""
+    """When the last machine of the page changed."""
     error_regions: tuple[str, ...] = ()
 
 

@@ -54,7 +54,7 @@ class Probes:
         for spec, machines in servers:
             self._drop_outdated(spec, machines)
         due = [(spec, machines) for spec, machines in servers if self._due(spec, machines)]
-        await each(due, self._probe, limit=self._settings.concurrency)
+        await each(due, self._probe, limit=self._settings.probes_at_once)
         known = {spec.app for spec, _ in servers}
         self._proofs = {app: proof for app, proof in self._proofs.items() if app in known}
 

@@ -49,11 +49,12 @@ class PassSettings:
     digest_key: bytes = field(repr=False)
     """Key of the digests by which secrets are compared; see `reconciler.loop.store.digest_key`."""
     concurrency: int = 8
-    """Servers that are read or probed at the same time. Fly limits calls per action and machine or app, so
-    that servers do not slow each other down; the limit protects this machine and the registries."""
+    """Servers that are read at the same time; the limit protects this machine and the registries."""
+    probes_at_once: int = 8
+    """Servers that are asked for an MCP answer at the same time. Each is asked by the way that its callers take."""
     servers_at_once: int = 8
     """Servers whose actions are under way at the same time. An action takes little but time, so that where machines run
-    elsewhere many at once are right; on this machine each start takes a processor."""
+    elsewhere all at once are right; on this machine each start takes a processor."""
     look_again_s: float = 1.0
     """How often the health window looks at servers that are coming up."""
     window_margin_s: float = 10.0
