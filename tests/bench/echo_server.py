@@ -3,7 +3,7 @@
     python -m tests.bench.echo_server                 stdio
     python -m tests.bench.echo_server --port PORT     http://127.0.0.1:PORT/mcp
 
-What stands in front of it is to be measured, so that a call of the tool is answered by cutting bytes: other methods alone
+What stands in front of it is to be measured, so that a call of the tool is answered by cutting bytes; other methods
 are read as JSON. Over HTTP every session has an id, and none is kept.
 """
 
