@@ -74,8 +74,8 @@ def create_app(
     relay = Relay(settings.relay)
 
     endpoint = ServerEndpoint(settings, routes, relay)
-    edge = endpoint.edge()
     aggregate = AggregateEndpoint(settings, routes, endpoint, endpoint.quotas)
+    edge = endpoint.edge(aggregate.core)
 
     @asynccontextmanager
     async def relay_lifetime(_: Litestar) -> AsyncGenerator[None, None]:

@@ -8,7 +8,7 @@ that is possible is part of the answer (`is_clear`), and a policy refuses what i
 
 import json
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, NoReturn, cast
 
 from gateway.protocol.affinity import machine_of_state
 
@@ -18,7 +18,14 @@ _USUAL_KEYS = frozenset({"jsonrpc", "id", "method", "params", "name", "uri", "ar
 _NAMED_BY_URI = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
 
 _Pairs = tuple[tuple[str, object], ...]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=tuple)
+_STRICT_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_refuse_constant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,42 @@ UNREAD = Call()
 NO_BODY = Call(is_clear=True)
 
 
+class Members(NamedTuple):
+    """A message and what it is made of. Objects below the params are tuples of pairs, as they stand in the text."""
+
+    call: Call
+    top: dict[str, object]
+    params: dict[str, object]
+
+
 def read_call(body: bytes) -> Call:
     """The call in a body; `UNREAD` where it is not one JSON object. Never raises."""
     try:
-        message = _parse(body.decode("utf-8"))
+        message = _parse(body.decode("utf-8"), _DECODER)
     except (ValueError, RecursionError):
         return UNREAD
+    return _members(cast("_Pairs", message)).call if isinstance(message, tuple) else UNREAD
+
+
+def read_members(body: bytes) -> Members | None:
+    """The call in a body and its members; None where it is not one JSON object, or has params of another kind."""
+    try:
+        message = _parse(body.decode("utf-8"), _STRICT_DECODER)
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(message, tuple):
-        return UNREAD
+        return None
+    members = _members(cast("_Pairs", message))
+    return members if isinstance(members.top.get("params", ()), tuple) else None
+
+
+def pairs_of(value: object) -> dict[str, object] | None:
+    """The members of an object below the params; None for any other value."""
+    return dict(cast("_Pairs", value)) if isinstance(value, tuple) else None
+
+
+def _members(pairs: _Pairs) -> Members:
     # Of equal keys the last one counts, as most readers have it.
-    pairs = cast("_Pairs", message)
     top = dict(pairs)
     method, params = top.get("method"), top.get("params")
     method = method if isinstance(method, str) else ""
@@ -59,15 +92,16 @@ def read_call(body: bytes) -> Call:
     clear = _is_clear(pairs, top, _TOP_KEYS) and _is_clear(inner_pairs, inner, _PARAMS_KEYS)
     state = inner.get("requestState")
     machine = machine_of_state(state) if isinstance(state, str) else None
-    return Call(method, name if isinstance(name, str) else "", clear, machine or "")
+    call = Call(method, name if isinstance(name, str) else "", clear, machine or "")
+    return Members(call, top, inner)
 
 
-def _parse(text: str) -> object:
+def _parse(text: str, decoder: json.JSONDecoder) -> object:
     """The standard library looks for white space around a text twice; nearly no client sends any."""
     if not text.startswith("{"):
-        return _DECODER.decode(text)
-    message, end = _DECODER.raw_decode(text)
-    return message if end == len(text) else _DECODER.decode(text)
+        return decoder.decode(text)
+    message, end = decoder.raw_decode(text)
+    return message if end == len(text) else decoder.decode(text)
 
 
 def _is_clear(pairs: _Pairs, last: dict[str, object], keys: frozenset[str]) -> bool:

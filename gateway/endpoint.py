@@ -16,12 +16,14 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from gateway.access import Undecided
+from gateway.aggregate.core import Core
 from gateway.answers import explain
 from gateway.breaker import Breakers, ServerDown, down_problem
 from gateway.calls import NO_BODY, UNREAD, read_call
 from gateway.client import Client, ClientGone
 from gateway.cors import cors_headers, preflight
 from gateway.decision import BY_AGGREGATE, ClientHead, Forward, RequestRules
+from gateway.edge.common import CommonAddress
 from gateway.edge.plans import PlanMemory
 from gateway.edge.shared import Edge
 from gateway.edge.writing import ResponseHeads
@@ -68,8 +70,10 @@ class ServerEndpoint:
         """What callers have used."""
         return self._parts.quotas
 
-    def edge(self) -> Edge:
-        """The same data path for the connections themselves, by the same rules and over the same relay."""
+    def edge(self, core: Core) -> Edge:
+        """The same data path for the connections themselves, by the same rules and over the same relay; with it the
+        calls of the common address, which `core` knows.
+        """
         plans = PlanMemory(self._rules.decide, lambda: self._rules.generation)
         return Edge(
             relay=self._parts.relay,
@@ -80,6 +84,7 @@ class ServerEndpoint:
             observers=self._parts.observers,
             reads=self._parts.reads,
             quotas=self._parts.quotas,
+            common=CommonAddress(self._settings, core, plans),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -53,15 +53,21 @@ class Callers:
         """
         for _ in range(_MOST_FETCHES):
             try:
-                return self._found(authorization)
+                return self.found(authorization)
             except Undecided as undecided:
                 await undecided.fetch()
         raise Refused(internal_fault())
 
-    def _found(self, authorization: bytes | None) -> View:
+    def found(self, authorization: bytes | None) -> View:
+        """The same, at once.
+
+        Raises:
+            Refused: as `view`.
+            Undecided: something has to be fetched first.
+        """
         key = hashlib.sha256(authorization or b"").digest()
         known = self._views.get(key)
-        if known is not None and self._is_good(known):
+        if known is not None and self.is_good(known):
             return known
         view = self._look(authorization)
         if len(self._views) >= _MAX_VIEWS:
@@ -69,7 +75,8 @@ class Callers:
         self._views[key] = view
         return view
 
-    def _is_good(self, view: View) -> bool:
+    def is_good(self, view: View) -> bool:
+        """Whether a view that was found before still holds."""
         is_over = view.expires_at_s is not None and view.expires_at_s <= self._settings.now()
         return not is_over and view.generation == self._generation()
 

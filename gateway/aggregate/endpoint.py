@@ -6,7 +6,7 @@ that server's address; of all others there is one line of the aggregate's own, w
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -19,6 +19,7 @@ from gateway.aggregate.core import Core
 from gateway.aggregate.gathering import RefusedRequest, Unavailable
 from gateway.aggregate.inner import Asgi
 from gateway.aggregate.legacy import LegacySide
+from gateway.aggregate.media_types import check_media_types
 from gateway.aggregate.modern import ModernSide
 from gateway.aggregate.sessions import ALL_SERVERS
 from gateway.aggregate.stream_verbs import StreamVerbs
@@ -36,7 +37,6 @@ from gateway.protocol.messages import InvalidMessage, Message, decode_line, read
 from gateway.protocol.revisions import META_VERSION, Era, era_of_post, era_of_stream
 from gateway.protocol.scan import MalformedJson
 from gateway.quotas import Quotas, told
-from gateway.relay.wire import Headers
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 
@@ -66,6 +66,11 @@ class AggregateEndpoint:
         self._legacy = LegacySide(self._core)
         self._modern = ModernSide(self._core)
         self._verbs = StreamVerbs(self._core, self._legacy)
+
+    @property
+    def core(self) -> Core:
+        """What both eras share, and the edge with them."""
+        return self._core
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -155,7 +160,7 @@ class AggregateEndpoint:
             await _answer(visit.client, internal_fault().answer())
 
     async def _post(self, visit: Visit) -> None:
-        _check_media_types(visit)
+        check_media_types(visit.raw_headers)
         body = await self._body(visit.client)
         try:
             text = decode_line(body)
@@ -215,23 +220,6 @@ def _check_verb(method: str) -> None:
         raise Refused(
             Problem(kind=ProblemKind.METHOD_NOT_ALLOWED, detail="MCP uses POST, GET and DELETE.", headers=(allow,))
         )
-
-
-def _check_media_types(visit: Visit) -> None:
-    """Refuse a body that is not JSON (400) and a client that cannot take both forms of an answer (406)."""
-    content_type = (visit.header("content-type") or "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise _refused(INVALID_REQUEST, "Content-Type must be application/json")
-    if not (accepts(visit.raw_headers, b"application/json") and accepts(visit.raw_headers, b"text/event-stream")):
-        raise _refused(INVALID_REQUEST, "Accept must list application/json and text/event-stream", status=406)
-
-
-def accepts(headers: Headers, media_type: bytes) -> bool:
-    """Whether the Accept headers admit a media type; a missing header admits everything (RFC 9110 section 12.5.1)."""
-    values: Sequence[bytes] = [value for name, value in headers if name == b"accept"]
-    wanted = {media_type, media_type.split(b"/")[0] + b"/*", b"*/*"}
-    parts = [part.partition(b";")[0].strip().lower() for value in values for part in value.split(b",")]
-    return not values or not wanted.isdisjoint(parts)
 
 
 def _refused(code: int, message: str, *, status: int = 400) -> RefusedRequest:

@@ -16,6 +16,7 @@ from gateway.aggregate.uris import Ownership
 _MAX_LISTS = 4000
 _MAX_BYTES = 64 * 1024 * 1024
 _OLDEST_S = 3600.0
+_MAX_OWNERSHIPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +54,14 @@ class KnownLists:
         self._clock = clock
         self._lists: dict[_Key, _Known] = {}
         self._bytes = 0
+        self._ownerships: dict[tuple[Asker, tuple[str, ...]], Ownership] = {}
+        """Worked out since a list last changed."""
 
     def keep(self, asker: Asker, listing: Listing, part: Part) -> None:
         """Remember a whole list."""
         known = _Known(part=part, identity=_identity(self._running(part.server)), at_s=self._clock())
         self._drop((asker, part.server, listing))
+        self._ownerships.clear()
         self._lists[asker, part.server, listing] = known
         self._bytes += known.size
         while self._bytes > _MAX_BYTES or len(self._lists) > _MAX_LISTS:
@@ -79,6 +83,15 @@ class KnownLists:
 
     def ownership(self, asker: Asker, view: View) -> Ownership:
         """Whose resources are whose, as far as it is known."""
+        key = (asker, view.servers)
+        known = self._ownerships.get(key)
+        if known is None:
+            known = self._ownerships[key] = self._look(asker, view)
+            if len(self._ownerships) > _MAX_OWNERSHIPS:
+                del self._ownerships[next(iter(self._ownerships))]
+        return known
+
+    def _look(self, asker: Asker, view: View) -> Ownership:
         return Ownership(
             {server: self._keys(asker, server, Listing.RESOURCES) for server in view.servers},
             {server: self._keys(asker, server, Listing.TEMPLATES) for server in view.servers},
@@ -99,6 +112,7 @@ class KnownLists:
     def _drop(self, key: _Key) -> None:
         dropped = self._lists.pop(key, None)
         if dropped is not None:
+            self._ownerships.clear()
             self._bytes -= dropped.size
 
 

@@ -11,16 +11,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gateway.aggregate.answering import Asked, legacy_changes
 from gateway.aggregate.core import CAPABILITIES, SERVER_INFO, Core, instructions, with_string
 from gateway.aggregate.gathering import Inquiry, RefusedRequest, Unavailable
 from gateway.aggregate.inner import Ask, Collected, collect, exchange
 from gateway.aggregate.known import Asker
 from gateway.aggregate.parts import LISTINGS, UnreadablePart, decoded, read_answer
-from gateway.aggregate.passing import Changes, Passage
+from gateway.aggregate.passing import Passage
 from gateway.aggregate.routing import Destination, listing_of, not_found
 from gateway.aggregate.sessions import InnerSession, Session
 from gateway.aggregate.speech import CANCELLED, asker, from_legacy_server, with_exposed_contents
-from gateway.aggregate.uris import exposed_as_asked
 from gateway.aggregate.visit import Visit, fault
 from gateway.headers import SESSION_HEADER
 from gateway.protocol.errors import INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Refusal
@@ -218,7 +218,7 @@ class LegacySide:
             answer = await collect(self._core.servers, Ask(server=server, headers=headers, body=body.encode()), hear)
             if answer.status != _SESSION_GONE or inner.capsule is None:
                 return answer
-            _forget(turn.session, server, inner)
+            turn.session.forget(server, inner)
         raise Unavailable("it keeps no session")
 
     async def _ask_quietly(self, turn: Turn, server: str, body: str) -> None:
@@ -257,7 +257,7 @@ class LegacySide:
                 inner = await self.inner(turn.visit, turn.session, server)
                 if not await self._passed(turn, server, body, inner):
                     return
-                _forget(turn.session, server, inner)
+                turn.session.forget(server, inner)
             raise Unavailable("it keeps no session")
         except Unavailable as error:
             raise RefusedRequest(fault(server, error.cause)) from error
@@ -266,20 +266,14 @@ class LegacySide:
 
     async def _passed(self, turn: Turn, server: str, body: str, inner: InnerSession) -> bool:
         """One attempt; returns whether the session was lost and nothing was carried out."""
-        expose = self.expose(turn.visit, turn.session)
-        is_read = turn.message.method == "resources/read" and len(turn.visit.view.servers) > 1
-
-        as_asked = exposed_as_asked(turn.message.params.get("uri"), expose)
-
-        def contents(text: str) -> str:
-            return with_exposed_contents(server, text, as_asked) if is_read else text
-
-        changes = Changes(
-            message=lambda text: contents(from_legacy_server(server, text, expose)),
-            event_id=lambda event_id: f"{server}/{event_id}",
-            body=contents if is_read else None,
-            in_session=inner.capsule is not None,
+        asked = Asked(
+            view=turn.visit.view,
+            server=server,
+            method=turn.message.method,
+            uri=turn.message.params.get("uri"),
+            asker=lambda: Asker.of(turn.visit.view, turn.session.capabilities),
         )
+        changes = legacy_changes(self._core, asked, in_session=inner.capsule is not None)
         passage = Passage(turn.visit.client, changes, is_begun=turn.visit.outlet.is_stream)
         headers = [*turn.visit.identity, *inner.headers()]
         turn.visit.told.by_server = True
@@ -290,9 +284,3 @@ class LegacySide:
 
 async def _pong(turn: Turn) -> None:
     await turn.visit.answer(turn.raw_id, "{}")
-
-
-def _forget(session: Session, server: str, inner: InnerSession) -> None:
-    """The server does not know that session any more; whoever needs one starts another."""
-    if session.inner.get(server) is inner:
-        del session.inner[server]

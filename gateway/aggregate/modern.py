@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
+from gateway.aggregate.answering import Asked, modern_changes
 from gateway.aggregate.core import CAPABILITIES, SERVER_INFO, Core, instructions, with_string
 from gateway.aggregate.gathering import Inquiry, RefusedRequest
 from gateway.aggregate.inner import JSON_HEADERS, Ask, Collected, collect, exchange
@@ -18,8 +19,7 @@ from gateway.aggregate.parts import LISTINGS, UnreadablePart, decoded, read_answ
 from gateway.aggregate.passing import Changes, Passage
 from gateway.aggregate.routing import Destination, listing_of, not_found
 from gateway.aggregate.seals import BadToken
-from gateway.aggregate.speech import States, with_exposed_contents
-from gateway.aggregate.uris import exposed_as_asked
+from gateway.aggregate.speech import States
 from gateway.aggregate.visit import Visit, error_status, fault
 from gateway.headers import VERSION_HEADER
 from gateway.protocol.errors import INVALID_PARAMS, METHOD_NOT_FOUND, Refusal
@@ -170,7 +170,7 @@ class ModernSide:
                 refused = refused or fault(place.server, str(error)).body(turn.message.raw_id).decode()
                 continue
             if "result" in response.members:
-                await turn.visit.outlet.finish(self._changed(turn, place.server, text))
+                await turn.visit.outlet.finish(self._changes(turn, place.server).message(text))
                 return
             refused = text
         if len(places) == 1 and refused is not None:
@@ -184,26 +184,23 @@ class ModernSide:
             data = {"reason": "invalid_request_state"}
             raise RefusedRequest(Refusal(code=INVALID_PARAMS, message="Invalid or expired requestState", data=data))
         server = place.server
-        changes = Changes(
-            message=lambda text: self._changed(turn, server, text),
-            event_id=lambda event_id: event_id,
-            body=lambda text: self._changed(turn, server, text),
-        )
         body = with_string(turn.message, path, place.name).encode("utf-8")
         headers = turn.visit.passed_headers(_name_header(turn, place))
         turn.visit.told.by_server = True
         self._core.attention.used(turn.visit.view.principal, server)
-        passage = Passage(turn.visit.client, changes, is_begun=turn.visit.outlet.is_stream)
+        passage = Passage(turn.visit.client, self._changes(turn, server), is_begun=turn.visit.outlet.is_stream)
         ask = Ask(server=server, headers=headers, body=body)
         await exchange(self._core.servers, ask, passage.send, turn.visit.client.left)
 
-    def _changed(self, turn: Turn, server: str, text: str) -> str:
-        """A server's answer as the client gets it."""
-        text = self._states(turn).wrapped(server, text)
-        if turn.message.method != "resources/read" or len(turn.visit.view.servers) == 1:
-            return text
-        expose = self._core.known.ownership(turn.asker, turn.visit.view).exposed
-        return with_exposed_contents(server, text, exposed_as_asked(turn.message.params.get("uri"), expose))
+    def _changes(self, turn: Turn, server: str) -> Changes:
+        asked = Asked(
+            view=turn.visit.view,
+            server=server,
+            method=turn.message.method,
+            uri=turn.message.params.get("uri"),
+            asker=lambda: turn.asker,
+        )
+        return modern_changes(self._core, asked)
 
 
 async def _discover(turn: Turn) -> None:

@@ -16,7 +16,7 @@ from gateway.aggregate.inner import Message
 from gateway.client import Client
 from gateway.headers import SESSION_HEADER
 
-_MAX_HELD_BYTES = 4 * 1024 * 1024
+MAX_HELD_BYTES = 4 * 1024 * 1024
 _NOT_FOUND = 404
 
 
@@ -31,6 +31,12 @@ class Changes:
     """Of a plain JSON body, where it may need one."""
     in_session: bool = False
     """Whether 404 says that the session is gone."""
+
+    def applied(self, event: Event) -> bytes:
+        """An event as the client gets it."""
+        data = self.message(event.data) if event.data else event.data
+        event_id = self.event_id(event.event_id) if event.event_id else event.event_id
+        return event.changed(data=data, event_id=event_id)
 
 
 class Passage:
@@ -77,7 +83,7 @@ class Passage:
 
     async def _body(self, piece: bytes, *, more: bool) -> None:
         if self._reader is not None:
-            changed = rewritten(self._reader, piece, self._event)
+            changed = rewritten(self._reader, piece, self._changes.applied)
             if changed or not more:
                 await self._client.write(changed + (b"" if more else self._reader.rest()), more=more)
         elif self._held is not None:
@@ -85,15 +91,10 @@ class Passage:
         else:
             await self._client.write(piece, more=more)
 
-    def _event(self, event: Event) -> bytes:
-        data = self._changes.message(event.data) if event.data else event.data
-        event_id = self._changes.event_id(event.event_id) if event.event_id else event.event_id
-        return event.changed(data=data, event_id=event_id)
-
     async def _hold(self, held: bytearray, piece: bytes, *, more: bool) -> None:
         """Until the answer is whole, or too large to be one that has to be changed."""
         held += piece
-        if more and (self._is_begun or len(held) <= _MAX_HELD_BYTES):
+        if more and (self._is_begun or len(held) <= MAX_HELD_BYTES):
             return
         self._held = None
         if more:

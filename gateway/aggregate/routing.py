@@ -4,10 +4,12 @@ A name says its server, but for a shortened one, which the server's list resolve
 lists it; one that nobody lists (a link in a result, an unlisted resource) is asked for server by server, in order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.aggregate.callers import View
 from gateway.aggregate.gathering import Gatherer, Inquiry, RefusedRequest
-from gateway.aggregate.known import KnownLists
+from gateway.aggregate.known import Asker, KnownLists
 from gateway.aggregate.names import Target
 from gateway.aggregate.parts import Listing, Missing
 from gateway.aggregate.uris import unwritten
@@ -44,20 +46,20 @@ class Router:
     async def by_uri(self, inquiry: Inquiry, uri: str) -> tuple[Destination, ...]:
         """Where a resource is, or may be: usually one place, else all that can be tried, in order."""
         view = inquiry.visit.view
-        if len(view.servers) == 1:
-            return (Destination(server=view.servers[0], name=uri),)
-        found = self._owned(inquiry, uri)
+        found = self.owned(view, lambda: inquiry.asker, uri)
         if found is None:
             for listing in (Listing.RESOURCES, Listing.TEMPLATES):
                 await self._look(inquiry, listing)
-            found = self._owned(inquiry, uri)
+            found = self.owned(view, lambda: inquiry.asker, uri)
         if found is not None:
             return (found,)
         return tuple(Destination(server=server, name=uri) for server in view.servers)
 
-    def _owned(self, inquiry: Inquiry, uri: str) -> Destination | None:
-        view = inquiry.visit.view
-        ownership = self._known.ownership(inquiry.asker, view)
+    def owned(self, view: View, asker: Callable[[], Asker], uri: str) -> Destination | None:
+        """Where a resource is, by what is known; None where that has to be found out."""
+        if len(view.servers) == 1:
+            return Destination(server=view.servers[0], name=uri)
+        ownership = self._known.ownership(asker(), view)
         lister = ownership.lister(uri)
         written = unwritten(uri, view.servers)
         if lister is None and written is not None:

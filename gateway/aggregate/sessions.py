@@ -79,6 +79,11 @@ class Session:
         """What was agreed on with the client."""
         return str(self.opening["protocolVersion"])
 
+    def forget(self, server: str, inner: InnerSession) -> None:
+        """The server does not know that session any more; whoever needs one starts another."""
+        if self.inner.get(server) is inner:
+            del self.inner[server]
+
     def begin(self, raw_id: str, server: str) -> None:
         """A request is carried out there."""
         if len(self.running) < _MAX_RUNNING:
@@ -123,15 +128,7 @@ class Sessions:
         Raises:
             SessionNotFound: it is none of ours, or not this caller's, or over.
         """
-        try:
-            pinned = self._sealer.open(
-                capsule.encode("latin-1"),
-                server=ALL_SERVERS,
-                principal=view.principal,
-                now_s=self._settings.now(),
-            )
-        except BadCapsule as error:
-            raise SessionNotFound from error
+        pinned = self.opened(view, capsule)
         if pinned.session_id in self._ended:
             raise SessionNotFound
         known = self._sessions.get(pinned.session_id)
@@ -139,6 +136,25 @@ class Sessions:
             known = Session(key=pinned.session_id, opening=json_object(json.loads(pinned.opening)))
         self._remember(known)
         return known
+
+    def opened(self, view: View, capsule: str) -> PinnedSession:
+        """What stands in a client's capsule. Raises SessionNotFound where it is none of ours, or not this caller's."""
+        try:
+            return self._sealer.open(
+                capsule.encode("latin-1"),
+                server=ALL_SERVERS,
+                principal=view.principal,
+                now_s=self._settings.now(),
+            )
+        except BadCapsule as error:
+            raise SessionNotFound from error
+
+    def known(self, key: bytes) -> Session | None:
+        """The session of that key, if this process knows it and it is not over."""
+        session = self._sessions.get(key)
+        if session is not None:
+            self._sessions.move_to_end(key)
+        return session
 
     def end(self, session: Session) -> None:
         """The client is through with it."""

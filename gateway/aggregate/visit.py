@@ -60,16 +60,11 @@ class Visit:
     @property
     def identity(self) -> Headers:
         """What every request to a server inherits: who asks, from where, and the trace it belongs to."""
-        return [header for header in self.raw_headers if header[0] in _IDENTIFYING or header[0] in _TRACED]
+        return identity_of(self.raw_headers)
 
     def passed_headers(self, name: str | None) -> Headers:
         """The headers of a modern request that goes to one server, with the name that this server knows."""
-        kept = [
-            header
-            for header in self.raw_headers
-            if header[0] in _IDENTIFYING or (header[0] != _NAME and is_client_header(header[0]))
-        ]
-        return kept if name is None else [*kept, (_NAME, name.encode("ascii"))]
+        return passed_headers(self.raw_headers, name)
 
     async def refuse(self, refusal: Refusal, raw_id: str | None) -> None:
         """Answer with an error: a legacy client gets it with status 200, where it is about a request it could read."""
@@ -84,6 +79,21 @@ class Visit:
         """A notification or a response was taken."""
         await self.client.start(202, ((b"content-length", b"0"),))
         await self.client.write(b"", more=False)
+
+
+def identity_of(headers: Headers) -> Headers:
+    """Of a request's headers what every request to a server inherits."""
+    return [header for header in headers if header[0] in _IDENTIFYING or header[0] in _TRACED]
+
+
+def passed_headers(headers: Headers, name: str | None) -> Headers:
+    """Of a stateless request's headers those that go to one server, with the name that this server knows."""
+    kept = [
+        header
+        for header in headers
+        if header[0] in _IDENTIFYING or (header[0] != _NAME and is_client_header(header[0]))
+    ]
+    return kept if name is None else [*kept, (_NAME, name.encode("ascii"))]
 
 
 class Outlet:

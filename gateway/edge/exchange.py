@@ -99,7 +99,7 @@ class EdgeCall:
 
     def whole_received(self, head: ResponseHead, body: bytes) -> None:
         """The most frequent case: everything in one write."""
-        if head.status >= 500 and is_down(head) and not is_lost(self.plan.forward, head):
+        if self._is_of_proxy(head):
             self._reason = body
             return
         translated = self._translate(head)
@@ -110,9 +110,12 @@ class EdgeCall:
 
     def head_received(self, head: ResponseHead) -> None:
         """Write the head; without an announced length the body goes out in chunks."""
-        if head.status >= 500 and is_down(head) and not is_lost(self.plan.forward, head):
+        if self._is_of_proxy(head):
             self._reason = b""
-            return
+        else:
+            self._start(head, is_chunked=not announces_length(head))
+
+    def _start(self, head: ResponseHead, *, is_chunked: bool) -> None:
         translated = self._translate(head)
         if translated is None:
             return
@@ -121,7 +124,7 @@ class EdgeCall:
         self.is_stream = head.is_event_stream
         if self.is_stream:
             self._shared.observers.stream_changed(self._server, 1)
-        self._is_chunked = not announces_length(head)
+        self._is_chunked = is_chunked
         framing = b"transfer-encoding: chunked\r\n" if self._is_chunked else b""
         self._client.write(b"%b%b%b" % (translated, framing, self._client.head_end()))
 
@@ -170,6 +173,10 @@ class EdgeCall:
             self._client.write(LAST_CHUNK)
             self._client.call_ended(clean=True)
 
+    def _is_of_proxy(self, head: ResponseHead) -> bool:
+        """Whether the proxy in front of the machines answers in their place, and says why."""
+        return head.status >= 500 and is_down(head) and not is_lost(self.plan.forward, head)
+
     def _begin(self, head: ResponseHead) -> None:
         self._status = head.status
         if self._given.clock() - self._began_s > _HELD_S:
@@ -177,14 +184,22 @@ class EdgeCall:
 
     def _translate(self, head: ResponseHead) -> bytes | None:
         if head.status >= 400 and is_lost(self.plan.forward, head):
-            self._is_open = False
-            self._client.call_given_up(self._given.request)
+            self._give_up()
             return None
         try:
-            return self._shared.heads.translate(self.plan.forward, head)
+            return self._client_head(head)
         except (RelayFault, SessionNotFound) as error:
             self._refuse(error)
             return None
+
+    def _client_head(self, head: ResponseHead) -> bytes:
+        """Raises RelayFault, SessionNotFound."""
+        return self._shared.heads.translate(self.plan.forward, head)
+
+    def _give_up(self) -> None:
+        """Nothing was carried out: the call is made again, by ASGI."""
+        self._is_open = False
+        self._client.call_given_up(self._given.request)
 
     def _refuse(self, error: RelayFault | SessionNotFound) -> None:
         if isinstance(error, RelayFault):

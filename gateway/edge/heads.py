@@ -18,7 +18,7 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _VALUE = rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?"
 _LINE = rb"(" + _TOKEN + rb"):[ \t]*(" + _VALUE + rb")?[ \t]*\r\n"
 _HEAD = re.compile(
-    rb"(POST|GET|DELETE) (/servers/[A-Za-z0-9-]+/mcp) HTTP/1\.1\r\n((?:"
+    rb"(POST|GET|DELETE) ((?:/servers/[A-Za-z0-9-]+)?/mcp) HTTP/1\.1\r\n((?:"
     + _TOKEN
     + rb":[\t\x20-\x7e\x80-\xff]*\r\n)+)\r\n"
 )

@@ -6,10 +6,10 @@ depends on a body is in it, and only heads that were accepted have one: a refusa
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
-from gateway.access import Undecided
+from gateway.access import Limits, Undecided
 from gateway.decision import ClientHead, Forward
 from gateway.edge.heads import read_plain_head
 from gateway.problems import Refused, SessionNotFound
@@ -40,38 +40,50 @@ class Plan:
 class PlanMemory:
     """The plans of one gateway. `decide` is asked about heads that are not known."""
 
-    __slots__ = ("_by_block", "_decide", "_generation")
+    __slots__ = ("_by_key", "_decide", "_generation")
 
     def __init__(self, decide: Callable[[ClientHead], Forward], generation: Callable[[], tuple[int, int, int]]) -> None:
         self._decide = decide
         self._generation = generation
-        self._by_block: dict[bytes, Plan] = {}
+        self._by_key: dict[Hashable, Plan] = {}
 
     def find(self, block: bytes) -> Plan | None:
         """The plan for a head, or None where the edge has nothing to do with it."""
-        plan = self._by_block.get(block)
-        if plan is not None and plan.generation == self._generation() and not _has_expired(plan):
+        plan = self._known(block)
+        if plan is not None:
             return plan
-        return self._make(block)
-
-    def _make(self, block: bytes) -> Plan | None:
         head = read_plain_head(block)
-        if head is None:
-            return None
+        return self._make(block, head, None) if head is not None else None
+
+    def find_part(self, key: Hashable, part: Callable[[], ClientHead], limits: Limits | None) -> Plan | None:
+        """The plan for a part of a request to the common address, which `key` tells apart from all others. It counts
+        as one request of a caller with these limits.
+        """
+        plan = self._known(key)
+        return plan if plan is not None else self._make(key, part(), limits)
+
+    def _known(self, key: Hashable) -> Plan | None:
+        plan = self._by_key.get(key)
+        is_good = plan is not None and plan.generation == self._generation() and not _has_expired(plan)
+        return plan if is_good else None
+
+    def _make(self, key: Hashable, head: ClientHead, limits: Limits | None) -> Plan | None:
         try:
-            plan = self._plan(head)
+            plan = self._plan(head, limits)
         except (Refused, SessionNotFound, MalformedHead, Undecided):
             return None
         if not _is_plain(plan.forward):
             return None
-        if len(self._by_block) >= _MAX_PLANS:
-            del self._by_block[next(iter(self._by_block))]
-        self._by_block[block] = plan
+        if len(self._by_key) >= _MAX_PLANS:
+            del self._by_key[next(iter(self._by_key))]
+        self._by_key[key] = plan
         return plan
 
-    def _plan(self, head: ClientHead) -> Plan:
+    def _plan(self, head: ClientHead, limits: Limits | None) -> Plan:
         generation = self._generation()
         forward = self._decide(head)
+        if limits is not None:
+            forward = replace(forward, grant=replace(forward.grant, limits=limits))
         return Plan(
             forward=forward,
             address=forward.address,

@@ -14,10 +14,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from gateway.answers import ClientResponseHead
-from gateway.calls import NO_BODY, read_call
+from gateway.calls import NO_BODY, Call, read_call
+from gateway.edge.altered import AlteredCall
+from gateway.edge.carriage import Carriage, CommonHead
+from gateway.edge.common import CommonAddress
 from gateway.edge.exchange import EdgeCall, Given
 from gateway.edge.heads import MAX_BLOCK_BYTES
-from gateway.edge.plans import Plan
+from gateway.edge.plans import Plan, PlanMemory
 from gateway.edge.shared import Edge
 from gateway.edge.writing import encode_head, encode_headers
 from gateway.observation import EndedCall, Event
@@ -27,6 +30,7 @@ from gateway.relay import Exchange, RelayFault
 from gateway.relay.known import HEAD_END
 
 _OWN_PATHS = b" /servers/"
+_COMMON_PATH = b"POST /mcp "
 _LONGEST_METHOD = 6
 _MAX_BODY_BYTES = 64 * 1024
 """A larger body streams through ASGI: it costs more than ASGI does."""
@@ -88,39 +92,52 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _read(self, data: bytes) -> None:
         """The beginning of a request, while nothing else is under way."""
-        plan = self._plan(data)
-        if plan is None:
+        found = self._find(data)
+        if found is None:
             self._give_to_uvicorn(data)
             return
-        end = data.index(HEAD_END) + len(HEAD_END) + plan.body_size
+        end = data.index(HEAD_END) + len(HEAD_END) + found.body_size
         if len(data) < end:
             self._wait_for_body(data)
             return
         self._waiting = data[end:]
-        if not self._begin(plan, data if len(data) == end else data[:end]):
+        if not self._begin(found, data if len(data) == end else data[:end]):
             self._give_to_uvicorn(data)
 
-    def _plan(self, data: bytes) -> Plan | None:
-        if data.find(_OWN_PATHS, 0, _LONGEST_METHOD + len(_OWN_PATHS)) < 0:
+    def _find(self, data: bytes) -> Plan | CommonHead | None:
+        if data.find(_OWN_PATHS, 0, _LONGEST_METHOD + len(_OWN_PATHS)) >= 0:
+            known: PlanMemory | CommonAddress = self.shared.plans
+        elif data.startswith(_COMMON_PATH):
+            known = self.shared.common
+        else:
             return None
         end = data.find(HEAD_END, 0, MAX_BLOCK_BYTES)
-        plan = self.shared.plans.find(data[: end + len(HEAD_END)]) if end >= 0 else None
-        return plan if plan is not None and plan.body_size <= _MAX_BODY_BYTES else None
+        found = known.find(data[: end + len(HEAD_END)]) if end >= 0 else None
+        return found if found is not None and found.body_size <= _MAX_BODY_BYTES else None
 
-    def _begin(self, plan: Plan, request: bytes) -> bool:
+    def _begin(self, found: Plan | CommonHead, request: bytes) -> bool:
         """Whether the edge has taken the request. What is over a limit is left to ASGI, to be refused there."""
+        if isinstance(found, Plan):
+            return self._enter(found, None, request)
+        body = request[len(request) - found.body_size :]
+        carriage = self.shared.common.carriage(found, body)
+        return carriage is not None and self._enter(carriage.plan, carriage, request)
+
+    def _enter(self, plan: Plan, carriage: Carriage | None, request: bytes) -> bool:
         grant = plan.forward.grant
         if grant.limits is None:
-            return self._carry(plan, request)
+            return self._carry(plan, carriage, request)
         quotas, is_call = self.shared.quotas, plan.forward.method == "POST"
         if quotas.enter(grant, is_call=is_call) is not None:
             return False
-        is_carried = self._carry(plan, request)
+        is_carried = self._carry(plan, carriage, request)
         if not is_carried:
             quotas.give_back(grant, is_call=is_call)
         return is_carried
 
-    def _carry(self, plan: Plan, request: bytes) -> bool:
+    def _carry(self, plan: Plan, carriage: Carriage | None, request: bytes) -> bool:
+        if carriage is not None:
+            return self._carry_part(carriage, request)
         body = request[len(request) - plan.body_size :]
         if plan.may_read:
             caller = (plan.forward.grant.principal, plan.generation[:2])
@@ -129,22 +146,41 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._answer_from_memory(plan, answer)
                 return True
         asked = read_call(body) if plan.body_size else NO_BODY
-        if plan.may_read and not self.shared.reads.is_hopeless(plan.forward.upstream.server, asked.method):
-            return False
-        if not self.shared.breakers.is_clear(plan.forward.upstream.server):
-            return False
-        if asked.method == _INITIALIZE or asked.machine or not is_decided(plan.forward.grant.tools, asked):
+        if asked.method == _INITIALIZE or asked.machine or not self._is_clear(plan, asked):
             return False
         call = EdgeCall(plan, asked, self, Given(self.shared, request, self.loop.time))
         exchange = self.shared.relay.open_at_once(plan.address, plan.opening + body, call)
         if exchange is None and not self._dial(plan, call, request):
             return False
+        self._take(call, exchange)
+        return True
+
+    def _carry_part(self, carriage: Carriage, request: bytes) -> bool:
+        """A request to the common address, at the one server that it is for."""
+        plan = carriage.plan
+        if not self._is_clear(plan, carriage.asked):
+            return False
+        call = AlteredCall(carriage, self, Given(self.shared, request, self.loop.time))
+        exchange = self.shared.relay.open_at_once(plan.address, plan.opening + carriage.body, call)
+        if exchange is None:
+            return False
+        carriage.answering.began()
+        self._take(call, exchange)
+        return True
+
+    def _is_clear(self, plan: Plan, asked: Call) -> bool:
+        """Whether nothing has to be looked at but the call, and that may pass."""
+        server = plan.forward.upstream.server
+        if plan.may_read and not self.shared.reads.is_hopeless(server, asked.method):
+            return False
+        return self.shared.breakers.is_clear(server) and is_decided(plan.forward.grant.tools, asked)
+
+    def _take(self, call: EdgeCall, exchange: Exchange | None) -> None:
         self._call, self._exchange = call, exchange
         if self._body_timer is not None:
             self._stop_body_timer()
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
-        return True
 
     def _dial(self, plan: Plan, call: EdgeCall, request: bytes) -> bool:
         """A stream stays for hours: for one of them a connection of its own is made here, because ASGI would hold three

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.breaker import Breakers
+from gateway.edge.common import CommonAddress
 from gateway.edge.plans import PlanMemory
 from gateway.edge.writing import ResponseHeads, encode_headers
 from gateway.observation import Observers
@@ -73,5 +74,6 @@ class Edge:
     observers: Observers
     reads: ReadMemory
     quotas: Quotas
+    common: CommonAddress
     dialling: Dialling = field(default_factory=Dialling)
     head_ends: HeadEnds = field(default_factory=HeadEnds)

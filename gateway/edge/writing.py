@@ -1,15 +1,20 @@
 """Response heads as bytes, and the memory of those that were worked out from known heads of upstreams."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 
 from gateway.answers import ClientResponseHead, answer_head
 from gateway.decision import Forward
+from gateway.headers import SESSION_HEADER
 from gateway.problems import Answer
 from gateway.relay import ResponseHead
 from gateway.sessions import CapsuleSealer
 
 _MAX_HEADS = 4096
+_LENGTH = b"content-length"
+_PART = "part of a request to the common address"
+"""In place of a principal, on which such heads do not depend."""
 _Key = tuple[bytes, bytes | None, bool, str]
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode("ascii")) for status in HTTPStatus}
 
@@ -35,8 +40,27 @@ class ResponseHeads:
         known = self._known.get(key)
         return known if known is not None else self._learn(key, forward, head)
 
+    def translate_part(self, forward: Forward, head: ResponseHead, *, keeps_length: bool) -> bytes:
+        """The same for an answer to a part of a request to the common address, whose sessions are its own; without the
+        length where the body may become another.
+
+        Raises:
+            SessionNotFound, UpstreamBroken: as `gateway.answers.answer_head`.
+        """
+        is_remembered = bool(head.block) and head.status < 400 and head.value(SESSION_HEADER) is None
+        key = (head.block, _LENGTH if keeps_length else None, False, _PART)
+        known = self._known.get(key) if is_remembered else None
+        if known is not None:
+            return known
+        made = answer_head(forward, head, self._sealer)
+        dropped = {SESSION_HEADER} if keeps_length else {SESSION_HEADER, _LENGTH}
+        encoded = encode_head(replace(made, headers=[each for each in made.headers if each[0] not in dropped]))
+        return self._keep(key, encoded) if is_remembered else encoded
+
     def _learn(self, key: _Key, forward: Forward, head: ResponseHead) -> bytes:
-        encoded = encode_head(answer_head(forward, head, self._sealer))
+        return self._keep(key, encode_head(answer_head(forward, head, self._sealer)))
+
+    def _keep(self, key: _Key, encoded: bytes) -> bytes:
         if len(self._known) >= _MAX_HEADS:
             del self._known[next(iter(self._known))]
         self._known[key] = encoded

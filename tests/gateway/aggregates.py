@@ -38,12 +38,14 @@ class Aggregate:
 
 
 @asynccontextmanager
-async def aggregate_of(upstreams: Mapping[str, int], **settings: object) -> AsyncIterator[Aggregate]:
-    """A gateway whose servers are at these ports."""
+async def aggregate_of(
+    upstreams: Mapping[str, int], *, edge: bool = True, **settings: object
+) -> AsyncIterator[Aggregate]:
+    """A gateway whose servers are at these ports; without `edge` it carries everything by ASGI."""
     routes = RouteTable([upstream_at(port, name) for name, port in upstreams.items()])
     values = {"session_key": SESSION_KEY, **settings}
     app = create_app(GatewaySettings(**values), routes, lambda: Readiness(is_ready=True))
-    async with serve(app, lifespan="on", http=app.http_protocol) as port:
+    async with serve(app, lifespan="on", http=app.http_protocol if edge else "httptools") as port:
         yield Aggregate(port=port, routes=routes)
 
 
