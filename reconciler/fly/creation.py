@@ -13,7 +13,7 @@ from reconciler.core.actions import Create
 from reconciler.core.types import DesiredMachine, MachineState, OutcomeKind, Revision
 from reconciler.fly import errors, machines
 from reconciler.fly.machines import Launch, MachineVersion
-from reconciler.fly.observed import DIGEST_KEY, FLEET_KEY, SERVER_KEY, host_ok, machine_state
+from reconciler.fly.observed import DIGEST_KEY, FLEET_KEY, SERVER_KEY, host_ok, is_well, machine_state
 from reconciler.fly.results import Done
 from reconciler.fly.session import LAG_PAUSE_S, Session
 from reconciler.fly.updating import machine_launch, replace_config, with_visible_image
@@ -107,11 +107,17 @@ async def _id_of(session: Session, machine: DesiredMachine, error: errors.Alread
 
 
 async def _adopt(session: Session, machine: DesiredMachine, target: MachineVersion, launch: Launch) -> Done:
-    """Takes over the machine that holds the name, and gives it the config if it runs another."""
+    """Takes over the machine that holds the name, and gives it the config if it runs another.
+
+    One that serves was not seen when this was planned, because lists lag. Whether it may be interrupted is for the plan
+    to say, which sees it from now on.
+    """
     entry = await look(session, target)
     _check_adoptable(session, machine, entry)
     current = replace(target, version=entry.current_version)
     if entry.metadata.get(DIGEST_KEY) != machine.digest:
+        if is_well(entry):
+            return Done(kind=OutcomeKind.ADOPTED, machine_id=entry.id, detail="it serves with another configuration")
         await replace_config(session, current, launch)
         return Done(kind=OutcomeKind.ADOPTED, machine_id=entry.id, detail="it existed with another configuration")
     if machine_state(entry) not in _RESTING:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from reconciler.core.actions import Deferred, DestroyApp, Outcome, Pass, Plan
+from reconciler.core.actions import Create, Deferred, DestroyApp, Outcome, Pass, Plan
 from reconciler.core.problems import Problem
-from reconciler.core.types import ServerStatus, Trigger
+from reconciler.core.types import OutcomeKind, ServerStatus, Trigger
 from reconciler.loop.apply import DONE
 from reconciler.loop.desired import Desired
 from reconciler.loop.signals import Signals
@@ -48,6 +48,13 @@ class Draft:
     @property
     def all_outcomes(self) -> tuple[Outcome, ...]:
         return tuple(outcome for found in self.outcomes.values() for outcome in found)
+
+    @property
+    def adopted(self) -> bool:
+        """Whether machines existed that the plan did not know of: then there may be more to do than it says."""
+        return any(
+            outcome.kind is OutcomeKind.ADOPTED and isinstance(outcome.action, Create) for outcome in self.all_outcomes
+        )
 
     def finish(self, now: datetime) -> Pass:
         """The record of the pass as it stands."""

@@ -214,11 +214,11 @@ class RollOut:
         )
 
     async def _can_go_on(self, draft: Draft, made: Plan, scene: Scene) -> bool:
-        """Whether what waited in the plan can be done now.
+        """Whether what waited in the plan can be done now, or what was not seen when it was made.
 
         Never while outcomes could not be recorded: without setbacks the same failure would be tried again at once.
         """
-        if not made.deferred or draft.problems or draft.signals.reason_to_stop():
+        if not (made.deferred or draft.adopted) or draft.problems or draft.signals.reason_to_stop():
             return False
         fresh = await self._next(draft, scene)
         draft.take(fresh)

@@ -153,6 +153,15 @@ async def test_an_adopted_machine_with_another_digest_gets_the_config(server, fl
     assert update.json["config"]["metadata"] == MARK
 
 
+async def test_a_machine_that_serves_with_another_digest_is_left_to_the_next_plan(server, fleet, revision):
+    passing = {"name": "servicecheck-00-http-8080", "status": "passing", "updated_at": "2026-01-01T00:00:00Z"}
+    server.on("POST", MACHINES, EXISTS)
+    server.on("GET", f"{MACHINES}/a1b2c3d4e5f607", machine("a1b2c3d4e5f607", metadata=OLD, checks=[passing]))
+    outcome = await do(fleet, CREATE, revision)
+    assert (outcome.kind, outcome.detail) == (OutcomeKind.ADOPTED, "it serves with another configuration")
+    assert [seen.call for seen in server.calls("POST")] == [f"POST {MACHINES}"]
+
+
 REFUSED_ADOPTIONS = [
     pytest.param({"metadata": {}}, "machine-not-ours", id="without a mark"),
     pytest.param({"metadata": MARK | {"catwalk_fleet": "acme-eu"}}, "machine-not-ours", id="of another fleet"),

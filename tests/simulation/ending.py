@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 MOST_PASSES: Final = 24
 LONGEST_PAUSE_S: Final = 700.0
-"""Longer than the longest that a setback waits."""
+"""Longer than the longest that a setback waits, or a lease lasts."""
+CHECK_S: Final = 10.0
+"""Long enough for a check to run and be told."""
 WELL: Final = frozenset({ServerState.READY, ServerState.IDLE})
 FAILING: Final = frozenset({ServerState.HELD, ServerState.FAILED, ServerState.DEGRADED})
 WAITING: Final = frozenset({ServerState.PENDING})
@@ -30,6 +32,7 @@ WAITING: Final = frozenset({ServerState.PENDING})
 
 async def settle(run: "Run") -> None:
     """Lets Catwalk come to rest, and complains of all that is not as it must be."""
+    await _mended(run)
     commit = await run.commit_last()
     run.say(f"         commit {'; '.join(map(str, run.plan.last))}")
     finished = await _until_quiet(run, commit)
@@ -38,6 +41,13 @@ async def settle(run: "Run") -> None:
     await run.life.say()
     for words in _complaints(run, finished, commit):
         run.guard.violated("end", words)
+
+
+async def _mended(run: "Run") -> None:
+    """Until what is mended shows: in checks, and in calls of others that a lease held up."""
+    await asyncio.sleep(CHECK_S)
+    if run.outside.platform.wire.busy:
+        await asyncio.sleep(LONGEST_PAUSE_S)
 
 
 async def _until_quiet(run: "Run", commit: str) -> Pass | None:

@@ -96,6 +96,11 @@ class Wire:
         call.add_done_callback(self._calls.discard)
         return exchange
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call that its caller gave up will still have its effect."""
+        return any(not call.done() for call in self._calls)
+
     async def close(self) -> None:
         """Ends the calls that hang for ever."""
         for call in tuple(self._calls):
