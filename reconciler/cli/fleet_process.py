@@ -22,7 +22,8 @@ from gateway.relay import OutsideRules
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 from reconciler.cli.auditing import AuditBook
-from reconciler.cli.fleet_view import LiveFleetView
+from reconciler.cli.facts import FactsBook
+from reconciler.cli.fleet_view import LiveFleetView, Told
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
@@ -109,6 +110,7 @@ class _Cast:
     """What runs side by side until the end."""
 
     view: LiveFleetView
+    facts: FactsBook
     worker: Worker
     inbox: SharedInbox | None
     proposing: ProposalWorker | None
@@ -144,7 +146,7 @@ async def run_fleet(stage: Stage, connected: Wired, manner: Manner, listener: so
         watch.start_soon(_stop_on_signal, cast, watch.cancel_scope)
         async with anyio.create_task_group() as work:
             work.start_soon(serve, cast.app, listener, cast.stop)
-            work.start_soon(_follow_leader, stage, connected, manner, cast.stop)
+            work.start_soon(_follow_leader, stage, connected, manner, cast)
             work.start_soon(manner.audit.run, cast.stop)
             await _reconcile(cast, connected)
             cast.stop.set()
@@ -160,7 +162,7 @@ async def _reconcile(cast: _Cast, connected: Wired) -> None:
             telling.start_soon(cast.inbox.run, cast.stop, lambda: _leads(connected))
         if cast.proposing is not None:
             telling.start_soon(cast.proposing.run)
-            if (catch_up := catching_up(connected)) is not None:
+            if (catch_up := catching_up(connected, cast.proposing)) is not None:
                 telling.start_soon(catch_up.run)
         await cast.worker.run()
         telling.cancel_scope.cancel()
@@ -169,8 +171,9 @@ async def _reconcile(cast: _Cast, connected: Wired) -> None:
 
 
 async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
-    await _remember(stage, connected, manner)
-    view = LiveFleetView(connected, stage.live, stage.book, stage.gateway_url)
+    facts = FactsBook(connected.kept_state)
+    await _remember(stage, connected, manner, facts)
+    view = LiveFleetView(connected, stage.live, Told(book=stage.book, facts=facts), stage.gateway_url)
     stop = anyio.Event()
     worker = Worker(connected.reconciler, connected.ports, stage.live, manner.schedule, lead=connected.lead)
     worker.keep_logs(LogTails(connected.doors.logs, connected.store.shelf(SHELF)))
@@ -192,7 +195,7 @@ async def _cast(stage: Stage, connected: Wired, manner: Manner) -> _Cast:
     )
     desk.connect(app)
     stage.metrics.watch_loop(waiting=lambda: int(worker.queue.pending is not None), leads=lambda: _leads(connected))
-    return _Cast(view=view, worker=worker, inbox=inbox, proposing=proposing, app=app, stop=stop)
+    return _Cast(view=view, facts=facts, worker=worker, inbox=inbox, proposing=proposing, app=app, stop=stop)
 
 
 def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
@@ -269,18 +272,19 @@ def _readiness(stage: Stage, connected: Wired, stop: anyio.Event) -> Readiness:
     return Readiness(is_ready=stage.live.view().ready or stands_by, detail="the first pass is not done yet")
 
 
-async def _remember(stage: Stage, connected: Wired, manner: Manner) -> None:
+async def _remember(stage: Stage, connected: Wired, manner: Manner, facts: FactsBook) -> None:
     """Takes over what the store knows: from an earlier process, or from the one that leads."""
     statuses, latest = await connected.store.statuses(), await connected.store.latest_pass()
     if manner.access is not None:
         manner.access.remember(latest)
     stage.live.remember(latest, statuses)
+    await facts.remember(latest)
     stage.book.remember(await connected.store.transitions(limit=MOST_TRANSITIONS))
     name = latest.fleet if latest is not None and latest.fleet else connected.fleet.name
     stage.keeper.remember(name, {status.server for status in statuses})
 
 
-async def _follow_leader(stage: Stage, connected: Wired, manner: Manner, stop: anyio.Event) -> None:
+async def _follow_leader(stage: Stage, connected: Wired, manner: Manner, cast: _Cast) -> None:
     """Keeps routes and pages of a process that stands by in step with what the leader records."""
     ports = connected.ports
     remotes = RemoteFollower(
@@ -290,10 +294,10 @@ async def _follow_leader(stage: Stage, connected: Wired, manner: Manner, stop: a
         remotes=ports.remotes,
         clock=ports.clock,
     )
-    while not await pause(stop, FOLLOW_S):
+    while not await pause(cast.stop, FOLLOW_S):
         if not _leads(connected):
             with suppress(Unavailable):
-                await _remember(stage, connected, manner)
+                await _remember(stage, connected, manner, cast.facts)
                 await remotes.catch_up(await connected.store.latest_pass())
 
 

@@ -5,10 +5,12 @@ Implements `reconciler.web.view.FleetView`.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Self, TypeVar
+from dataclasses import dataclass
+from typing import Final, Self, TypeVar
 
 import anyio
 
+from reconciler.cli.facts import FactsBook
 from reconciler.cli.wiring import Wired
 from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
@@ -16,22 +18,36 @@ from reconciler.core.savings import Usage
 from reconciler.core.types import ServerStatus
 from reconciler.errors import CatwalkError
 from reconciler.loop.live import LiveState
-from reconciler.loop.ports import LogLine, StoredProposal
+from reconciler.loop.ports import LogLine, PassSummary, StoredProposal, Transition
 from reconciler.loop.progress import PassFinished, ProgressEvent, ServerChanged
+from reconciler.loop.store.writes import KEPT_PASSES
 from reconciler.loop.usage import UsageBook
-from reconciler.web.view import FleetEvent, FleetEventKind
+from reconciler.web.view import FleetEvent, FleetEventKind, ServerFacts
 
 ItemT = TypeVar("ItemT")
+
+
+PASSES_IN_MEMORY: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What is known of servers besides the verdicts on them."""
+
+    book: UsageBook
+    facts: FactsBook
 
 
 class LiveFleetView:
     """One running fleet."""
 
-    def __init__(self, wired: Wired, live: LiveState, book: UsageBook, gateway_url: str) -> None:
+    def __init__(self, wired: Wired, live: LiveState, told: Told, gateway_url: str) -> None:
         self._wired = wired
         self._live = live
-        self._book = book
+        self._book = told.book
         self._gateway_url = gateway_url
+        self._facts = told.facts
+        self._read: dict[int, Pass] = {}
         self._stopping = anyio.Event()
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -48,18 +64,37 @@ class LiveFleetView:
     def statuses(self) -> Sequence[ServerStatus]:
         return self._live.view().statuses
 
-    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
-        """Passes with all that they did, newest first."""
-        store = self._wired.store
-        summaries = await store.history(limit=limit, commit=revision)
-        found = [await store.pass_by_number(summary.number) for summary in summaries]
+    async def history(self, *, limit: int) -> Sequence[PassSummary]:
+        return await self._wired.store.history(limit=limit)
+
+    async def passes(self, revision: str, *, limit: int) -> Sequence[Pass]:
+        """The newest pass over a revision and those that had actions, with all that they did."""
+        lines = await self._wired.store.history(limit=KEPT_PASSES, commit=revision)
+        same = [line for line in lines if line.commit == lines[0].commit]
+        worth = [line for place, line in enumerate(same) if place == 0 or line.actions][:limit]
+        found = [await self._pass(line.number) for line in worth]
         return [finished for finished in found if finished is not None]
+
+    async def transitions(self, server: str, *, limit: int) -> Sequence[Transition]:
+        return await self._wired.store.transitions(server, limit=limit)
+
+    def facts(self) -> Mapping[str, ServerFacts]:
+        return self._facts.known(self._wired.fleet.specs)
 
     async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:
         return await self._wired.store.proposals(limit=limit, number=number)
 
     async def applied(self) -> AppliedState | None:
         return await self._wired.kept_state.read()
+
+    async def _pass(self, number: int) -> Pass | None:
+        """A pass never changes, and one that applied a whole fleet is long: the last ones are kept."""
+        known = self._read.get(number) or await self._wired.store.pass_by_number(number)
+        if known is not None:
+            self._read[number] = known
+            while len(self._read) > PASSES_IN_MEMORY:
+                del self._read[next(iter(self._read))]
+        return known
 
     async def log_lines(self, server: str, *, limit: int) -> Sequence[LogLine]:
         return await self._wired.doors.logs.recent(f"{self.fleet}-{server}", limit=limit)

@@ -1,6 +1,6 @@
 """Builds the worker that plans proposed commits, and the one that finds those that no webhook told of."""
 
-from reconciler.cli.catching_up import CatchUp
+from reconciler.cli.catching_up import CatchUp, Doors, Followed
 from reconciler.cli.wiring import Wired
 from reconciler.loop.ports import ProposalSource
 from reconciler.loop.proposals import ProposalDoors, ProposalPlanner
@@ -26,7 +26,7 @@ def proposal_worker(connected: Wired, source: ProposalSource | None) -> Proposal
     return ProposalWorker(planner, connected.store.fenced(lead), reports, lead, connected.ports.clock)
 
 
-def catching_up(connected: Wired) -> CatchUp | None:
+def catching_up(connected: Wired, proposing: ProposalWorker) -> CatchUp | None:
     """A look for what was missed, where GitHub can be asked."""
     access, lead = connected.reporting.access, connected.lead
     if access is None or lead is None:
@@ -39,5 +39,6 @@ def catching_up(connected: Wired) -> CatchUp | None:
         revision = desired.looked_at if desired is not None else None
         return revision.branch if revision is not None else ""
 
-    pulls = OpenPulls(access.door, access.repository)
-    return CatchUp(connected.store, lead, branch=branch, pulls=pulls, failed=failed)
+    followed = Followed(branch=branch, base=lambda: proposing.base_commit)
+    doors = Doors(pulls=OpenPulls(access.door, access.repository), failed=failed)
+    return CatchUp(connected.store, lead, followed, doors, proposing.reconsider)

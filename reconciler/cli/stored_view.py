@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from reconciler.cli.facts import facts_of
 from reconciler.cli.repository import open_source
 from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
@@ -11,12 +12,12 @@ from reconciler.core.savings import Usage
 from reconciler.core.types import Revision, ServerSpec, ServerStatus
 from reconciler.errors import CatwalkError, Unavailable
 from reconciler.loop.clock import SystemClock
-from reconciler.loop.ports import LogLine, StoredProposal
+from reconciler.loop.ports import LogLine, PassSummary, StoredProposal, Transition
 from reconciler.loop.store.store import Store
 from reconciler.loop.usage import UsageBook
 from reconciler.settings import Settings
 from reconciler.sources.manifests import read_manifests
-from reconciler.web.view import FleetEvent
+from reconciler.web.view import FleetEvent, ServerFacts
 
 MOST_TRANSITIONS: Final = 10_000
 """All that the store keeps."""
@@ -25,10 +26,17 @@ MOST_TRANSITIONS: Final = 10_000
 class StoredView:
     """Implements `reconciler.web.view.FleetView` over a store that nobody writes to now."""
 
-    def __init__(self, newest: Pass | None, statuses: Sequence[ServerStatus], usages: Mapping[str, Usage]) -> None:
+    def __init__(
+        self,
+        newest: Pass | None,
+        statuses: Sequence[ServerStatus],
+        usages: Mapping[str, Usage],
+        specs: Mapping[str, ServerSpec],
+    ) -> None:
         self._newest = newest
         self._statuses = statuses
         self._usages = usages
+        self._specs = specs
 
     @property
     def fleet(self) -> str:
@@ -40,8 +48,20 @@ class StoredView:
     def statuses(self) -> Sequence[ServerStatus]:
         return self._statuses
 
-    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:  # noqa: ARG002 - The view's shape.
+    async def history(self, *, limit: int) -> Sequence[PassSummary]:  # noqa: ARG002 - The view's shape.
+        """Nobody asks a program that is about to end."""
+        return ()
+
+    async def passes(self, revision: str, *, limit: int) -> Sequence[Pass]:  # noqa: ARG002 - The view's shape.
         return (self._newest,) if self._newest else ()
+
+    async def transitions(self, server: str, *, limit: int) -> Sequence[Transition]:  # noqa: ARG002 - The view's shape.
+        """Nobody asks a program that is about to end."""
+        return ()
+
+    def facts(self) -> Mapping[str, ServerFacts]:
+        """As the manifests of the revision in force have them, where they can be read here."""
+        return facts_of(self._specs)
 
     async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:  # noqa: ARG002 - The view's shape.
         """Nobody proposes anything to a fleet that is not followed."""
@@ -77,7 +97,7 @@ async def stored_view(store: Store, directory: Path, settings: Settings) -> Stor
     specs = await _specs(newest.applied_revision if newest else None, directory, settings)
     book = UsageBook()
     book.remember(await store.transitions(limit=MOST_TRANSITIONS))
-    return StoredView(newest, await store.statuses(), book.usages(specs, SystemClock().now()))
+    return StoredView(newest, await store.statuses(), book.usages(specs, SystemClock().now()), specs)
 
 
 async def _specs(revision: Revision | None, directory: Path, settings: Settings) -> Mapping[str, ServerSpec]:

@@ -29,6 +29,10 @@ class AppliedServer:
     suspended: bool
     machines: tuple[DesiredMachine, ...]
     secrets: tuple[AppliedSecret, ...] = ()
+    owner: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """By key. Pairs, because a label may have any name and a document's objects may not."""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,15 @@ class ProposedPlan:
         """Whether the commit could be applied as it is."""
         return self.plan is not None and not self.problems
 
+    def says_as(self, other: "ProposedPlan") -> bool:
+        """Whether it comes to the same as another plan of the same commit, whatever each was compared with."""
+        return self.digest == other.digest and self.problems == other.problems
+
+    @property
+    def digest(self) -> str | None:
+        """Of the plan; none where there is none."""
+        return self.plan.digest if self.plan is not None else None
+
 
 def as_applied(fleet: str, servers: Iterable[DesiredServer], revision: Revision) -> Observation:
     """The machines as they would be seen if a desired state were applied whole and everything were well.

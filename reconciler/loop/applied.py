@@ -75,6 +75,9 @@ def _server(server: ResolvedServer, accepted: Accepted, sealed: SealedSecrets, d
         suspended=server.spec.suspended,
         machines=server.desired.machines,
         secrets=tuple(_secrets(server, accepted, sealed, digest_key)),
+        owner=server.spec.owner,
+        labels=tuple(sorted(server.spec.labels.items())),
+        description=server.spec.description,
     )
 
 

@@ -23,6 +23,7 @@ from reconciler.core.types import (
     ServerSpec,
     ServerStatus,
 )
+from reconciler.loop.history import PassSummary, Transition
 from reconciler.loop.webhook_ports import (
     Delivery,
     Inbox,
@@ -45,6 +46,7 @@ __all__ = [
     "ManifestReader",
     "Memory",
     "PackageCatalog",
+    "PassSummary",
     "Prober",
     "Proposal",
     "ProposalSource",
@@ -58,6 +60,7 @@ __all__ = [
     "Source",
     "StoredProposal",
     "TextShelf",
+    "Transition",
     "WaitingProposal",
 ]
 

@@ -56,6 +56,12 @@ class ProposalPlanner:
         """Whether it is known what is in force."""
         return self._in_force() is not None
 
+    @property
+    def base_commit(self) -> str:
+        """The commit in force, which every plan is compared with; empty where there is none."""
+        base = self._in_force()
+        return base.accepted.revision.commit if base is not None and base.accepted is not None else ""
+
     async def plan(self, proposal: Proposal) -> ProposedPlan:
         """What the commit would do, or why it would be refused.
 

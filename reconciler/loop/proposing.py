@@ -4,7 +4,10 @@ Asking is durable, so that nothing is lost by a restart or a change of the leade
 repository that does not answer is asked again with growing patience, and holds nothing else up.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final, Protocol
 
 import anyio
@@ -25,6 +28,11 @@ FIRST_BACK_OFF_S: Final = 5.0
 LONGEST_BACK_OFF_S: Final = 300.0
 MOST_TRIES: Final = 30
 """With the longest back-off, more than two hours; then a newer commit or another leader must come."""
+
+MOST_RECONSIDERED: Final = 50
+"""Pull requests that are planned anew when the base moves: those that changed last. Others are at their next event."""
+NOBODY_ASKED: Final = -1
+"""The number of a plan that nobody asked for: who asks meanwhile still waits."""
 
 
 class ProposalReporter(Protocol):
@@ -57,6 +65,20 @@ class ProposalWorker:
         self._lead, self._clock = lead, clock
         self._woken = anyio.Event()
         self._failures: dict[Proposal, tuple[int, datetime]] = {}
+        self._open: deque[Proposal] = deque()
+
+    def reconsider(self, proposals: Iterable[Proposal]) -> None:
+        """Plans open pull requests anew whose plans were made against another base. Returns at once.
+
+        Asked for again before all were looked at, only the new list counts: each is compared with the newest base.
+        """
+        self._open = deque(islice(proposals, MOST_RECONSIDERED))
+        self._woken.set()
+
+    @property
+    def base_commit(self) -> str:
+        """The commit that plans are compared with; empty where there is none."""
+        return self._planner.base_commit
 
     def wake(self) -> None:
         """Something was proposed. Returns at once."""
@@ -83,7 +105,7 @@ class ProposalWorker:
         self._failures = {proposal: past for proposal, past in self._failures.items() if proposal in named}
         due = next((one for one in waiting if self._is_due(one.proposal)), None)
         if due is None:
-            return False
+            return await self._reconsider_next()
         try:
             await self._plan(due)
         except CatwalkError as fault:
@@ -98,6 +120,36 @@ class ProposalWorker:
         await self._reporter.planned(proposal, planned, again=waiting.told)
         await self._memory.keep_proposed(proposal, planned, asked=waiting.asked)
         log.info("proposal", number=proposal.number, commit=proposal.commit, problems=len(planned.problems))
+
+    async def _reconsider_next(self) -> bool:
+        """Plans the next open pull request whose base has moved; whether there was one."""
+        while self._open:
+            proposal = self._open.popleft()
+            try:
+                if await self._reconsidered(proposal):
+                    return True
+            except CatwalkError as fault:
+                log.warning("proposal-not-reconsidered", number=proposal.number, code=fault.problem.code)
+        return False
+
+    async def _reconsidered(self, proposal: Proposal) -> bool:
+        """What is told of it changes only where the plan does: a base that moves elsewhere is no news.
+
+        Raises:
+            CatwalkError: as planning and telling do. The next move of the base, or the next look, tries again.
+        """
+        stored = await self._memory.stored(proposal)
+        if stored is None or stored.waits or stored.planned is None:
+            return False
+        before = stored.planned
+        if before.base is not None and before.base.commit == self._planner.base_commit:
+            return False
+        planned = await self._planner.plan(proposal)
+        if not planned.says_as(before):
+            await self._reporter.planned(proposal, planned, again=False)
+        await self._memory.keep_proposed(proposal, planned, asked=NOBODY_ASKED)
+        log.info("proposal-reconsidered", number=proposal.number, news=not planned.says_as(before))
+        return True
 
     async def _failed(self, proposal: Proposal, fault: CatwalkError) -> None:
         tries = self._failures.get(proposal, (0, self._clock.now()))[0] + 1

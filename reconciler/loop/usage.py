@@ -10,8 +10,8 @@ from typing import Final
 
 from reconciler.core.savings import StateChange, Usage, server_price, usage
 from reconciler.core.types import ServerSpec
+from reconciler.loop.history import Transition
 from reconciler.loop.progress import ProgressEvent, ServerChanged, ServerRemoved
-from reconciler.loop.store.records import Transition
 
 MOST_CHANGES: Final = 2_000
 """Changes of one server that are kept: a nap every twenty minutes for a month."""

@@ -72,6 +72,10 @@ class Proposals(Protocol):
         """Keeps what a plan came to; it waits no more, unless it was asked for again meanwhile."""
         ...
 
+    async def stored(self, proposal: Proposal) -> StoredProposal | None:
+        """What is known of one; none where it never came, or is forgotten."""
+        ...
+
     async def known_proposals(self) -> frozenset[tuple[int, str]]:
         """Number and commit of every proposal that waits or was planned."""
         ...

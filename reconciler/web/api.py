@@ -14,6 +14,7 @@ from litestar.response import ServerSentEvent
 
 from reconciler.errors import CatwalkError, InternalFault
 from reconciler.web.answers import ERRORS, answer_problem
+from reconciler.web.asking import FILTER, Wanted
 from reconciler.web.audit import read_audit
 from reconciler.web.documents import (
     FleetDocument,
@@ -42,9 +43,9 @@ DESCRIPTION: Final = (
 )
 
 
-@get("/fleet", summary="The whole fleet now", responses=ERRORS)
-async def read_fleet(site: AskedSite) -> FleetDocument:
-    return fleet_document(site.view)
+@get("/fleet", summary="The fleet now, whole or filtered", responses=ERRORS, dependencies=FILTER)
+async def read_fleet(site: AskedSite, wanted: Wanted) -> FleetDocument:
+    return fleet_document(site.view, wanted)
 
 
 @get("/servers/{name:str}", summary="One server: verdict, client configuration, history", responses=ERRORS)

@@ -7,7 +7,7 @@ Times are ISO 8601 in UTC.
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Document(BaseModel):
@@ -90,6 +90,12 @@ class ServerDocument(Document):
     """Where MCP clients reach it."""
     usage: UsageDocument | None = None
     """This month; null where nothing is known of it, or where the server is shown as it was for another revision."""
+    owner: str = ""
+    """Who looks after it, as the manifest says."""
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
+    """As the manifest has them, by key."""
+    description: str = ""
+    """What it is for, as the manifest says."""
 
 
 class FleetDocument(Document):
@@ -108,7 +114,7 @@ class FleetDocument(Document):
     """Number of servers by state; only states that occur."""
     problems: list[ProblemDocument]
     servers: list[ServerDocument]
-    """By name."""
+    """Those that were asked for: by name, or on the page with trouble first."""
     cost: float
     """US dollars of this month so far, of all servers whose price is known."""
     saved: float
@@ -116,7 +122,7 @@ class FleetDocument(Document):
     prices_as_of: str
     """The month of the price table."""
     client_configuration: dict[str, object]
-    """What an MCP client needs to reach every server: `{"mcpServers": {…}}`."""
+    """What an MCP client needs to reach these servers: `{"mcpServers": {…}}`."""
 
 
 class TransitionDocument(Document):
@@ -127,7 +133,9 @@ class TransitionDocument(Document):
     cause: str | None
     detail: str
     revision: RevisionReference | None
+    """The commit whose configuration the server ran; branch and subject may be empty."""
     pass_number: int
+    """The pass that saw it; 0 where that is not known any more."""
 
 
 class ServerPageDocument(Document):
@@ -263,6 +271,8 @@ class PassDocument(Document):
     """What `catwalk apply --plan` compares; empty when nothing was planned."""
     actions: list[ActionDocument]
     """Those of the plan, then those that followed in the same pass."""
+    action_count: int = 0
+    """How many there are; a page shows the first."""
     deferred: list[DeferredDocument]
     """What still waited when the pass ended."""
     held: list[HeldDocument]
@@ -277,6 +287,8 @@ class RevisionDocument(Document):
 
     revision: RevisionReference
     committed_at: datetime | None
+    commit_url: str = ""
+    """The commit at the git host; empty where the repository is none that is known there."""
     in_force: bool
     """Whether this is the revision whose configuration runs now."""
     looked_at: datetime

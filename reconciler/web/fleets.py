@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from reconciler.core.actions import Pass
@@ -10,14 +11,14 @@ from reconciler.core.cost import PRICES_AS_OF
 from reconciler.core.log_causes import explain
 from reconciler.core.savings import Usage
 from reconciler.core.types import Revision, ServerState, ServerStatus
-from reconciler.loop.ports import LogLine
+from reconciler.loop.ports import LogLine, Transition
+from reconciler.web.appearance import STATES
 from reconciler.web.clients import mcp_servers, vscode_servers
 from reconciler.web.documents import (
     ExplanationDocument,
     FleetDocument,
     LogLineDocument,
     LogsDocument,
-    PassDocument,
     PassesDocument,
     RevisionDocument,
     RevisionReference,
@@ -27,34 +28,85 @@ from reconciler.web.documents import (
     UsageDocument,
 )
 from reconciler.web.errors import NotKnown
+from reconciler.web.filters import NO_FACTS, Choices, ServerFilter, choices, filtered
+from reconciler.web.hosts import commit_url
+from reconciler.web.paging import Part, part_of
 from reconciler.web.plans import pass_document, pass_summary, problem_document, revision_reference
-from reconciler.web.view import FleetView
+from reconciler.web.view import FleetView, ServerFacts
 
-HISTORY_PASSES: Final = 200
-"""Passes that a server's history looks through. At one health pass every few seconds most change nothing."""
-REVISION_PASSES: Final = 50
+MOST_TRANSITIONS: Final = 500
+"""Changes of one server that its band of time is drawn from."""
+REVISION_PASSES: Final = 10
 """Passes of one revision that its page looks through."""
 UNWELL: Final = frozenset({ServerState.FAILED, ServerState.DEGRADED, ServerState.HELD})
 """States that a log may explain. What a healthy server logs is none of a cause."""
+EVERY_SERVER: Final = ServerFilter()
+SERVERS_A_PAGE: Final = 50
+"""Rows of the fleet's table; with them a page stays below 100 KB."""
+NOTHING_USED: Final[Mapping[str, Usage]] = {}
+NOTHING_KNOWN: Final[Mapping[str, ServerFacts]] = {}
+_ORDER: Final = {str(state): place for place, state in enumerate(STATES)}
 COMMIT: Final = re.compile(r"[0-9a-f]{7,40}|worktree:[0-9a-f]{1,64}")
 """A commit, abbreviated or not, or the digest of uncommitted files (`Revision.commit`)."""
 
 
-def fleet_document(view: FleetView) -> FleetDocument:
-    """The whole fleet now."""
+def fleet_document(view: FleetView, wanted: ServerFilter = EVERY_SERVER) -> FleetDocument:
+    """The fleet now, with those of its servers that are wanted, by name."""
+    statuses, facts = view.statuses(), view.facts()
+    ordered = sorted(filtered(statuses, facts, wanted), key=lambda status: status.server)
+    return _fleet_document(view, _Shown(all=statuses, shown=ordered, facts=facts, usages=view.usages()))
+
+
+def trouble_first(state: str) -> int:
+    """The place of a state where trouble comes first."""
+    return _ORDER[state]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetPage:
+    """One page of the fleet's table."""
+
+    document: FleetDocument
+    part: Part[ServerStatus]
+    """Of the servers that are wanted."""
+    choices: Choices
+
+
+def fleet_page(view: FleetView, wanted: ServerFilter, number: int) -> FleetPage:
+    """A page of the servers that are wanted, trouble first; the nearest one where there is none of that number."""
+    statuses, facts = view.statuses(), view.facts()
+    found = sorted(filtered(statuses, facts, wanted), key=lambda status: (trouble_first(status.state), status.server))
+    part = part_of(found, number, SERVERS_A_PAGE)
+    document = _fleet_document(view, _Shown(all=statuses, shown=part.items, facts=facts, usages=view.usages()))
+    return FleetPage(document=document, part=part, choices=choices(facts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What is read of a view, once for everything that needs it."""
+
+    all: Sequence[ServerStatus]
+    shown: Sequence[ServerStatus]
+    facts: Mapping[str, ServerFacts]
+    usages: Mapping[str, Usage]
+
+
+def _fleet_document(view: FleetView, shown: _Shown) -> FleetDocument:
     newest = view.newest_pass()
-    servers = _servers(view.statuses(), view, view.usages())
+    known = {status.server for status in shown.all}
+    usages = [usage for name, usage in shown.usages.items() if name in known]
+    servers = [server_document(status, view, shown.usages, shown.facts) for status in shown.shown]
     return FleetDocument(
         fleet=view.fleet,
         revision=_reference(newest.revision if newest else None),
         applied_revision=_reference(newest.applied_revision if newest else None),
         checked_at=newest.finished_at if newest else None,
         settled=newest.settled if newest else False,
-        counts=dict(sorted(Counter(server.state for server in servers).items())),
+        counts=dict(sorted(Counter(status.state.value for status in shown.all).items())),
         problems=[problem_document(problem) for problem in newest.problems] if newest else [],
         servers=servers,
-        cost=_total(server.usage.cost for server in servers if server.usage),
-        saved=_total(server.usage.saved for server in servers if server.usage),
+        cost=_total(_cents(usage.cost) for usage in usages),
+        saved=_total(_cents(usage.saved) for usage in usages),
         prices_as_of=PRICES_AS_OF,
         client_configuration=mcp_servers({server.name: server.mcp_url for server in servers}),
     )
@@ -69,12 +121,12 @@ async def server_page_document(view: FleetView, name: str) -> ServerPageDocument
     """
     status = known_status(view, name)
     urls = {name: view.mcp_url(name)}
-    passes = await view.passes(limit=HISTORY_PASSES)
+    changes = await view.transitions(name, limit=MOST_TRANSITIONS)
     return ServerPageDocument(
-        server=server_document(status, view, view.usages().get(name)),
+        server=server_document(status, view, view.usages(), view.facts()),
         client_configuration=mcp_servers(urls),
         vscode_configuration=vscode_servers(urls),
-        history=list(transitions(name, passes)),
+        history=[_transition(change) for change in changes],
     )
 
 
@@ -96,11 +148,16 @@ async def logs_document(view: FleetView, name: str, *, limit: int) -> LogsDocume
 
 async def passes_document(view: FleetView, *, limit: int) -> PassesDocument:
     """The newest passes, in a line each."""
-    return PassesDocument(passes=[pass_summary(finished) for finished in await view.passes(limit=limit)])
+    return PassesDocument(passes=[pass_summary(line) for line in await view.history(limit=limit)])
 
 
-async def revision_document(view: FleetView, commit: str) -> RevisionDocument:
+async def revision_document(view: FleetView, commit: str, *, most_actions: int | None = None) -> RevisionDocument:
     """What became of a commit, which may be abbreviated to seven digits.
+
+    Args:
+        view: the fleet.
+        commit: or its beginning.
+        most_actions: how many of each pass are told; all where it is left out.
 
     Raises:
         NotKnown: this is no commit, or no remembered pass looked at it.
@@ -108,58 +165,38 @@ async def revision_document(view: FleetView, commit: str) -> RevisionDocument:
     """
     if not COMMIT.fullmatch(commit):
         raise NotKnown("revision", commit)
-    passes = await view.passes(limit=REVISION_PASSES, revision=commit)
+    passes = await view.passes(commit, limit=REVISION_PASSES)
     if not passes or passes[0].revision is None:
         raise NotKnown("revision", commit)
-    return _revision_document(view, passes[0].revision, passes)
-
-
-def _revision_document(view: FleetView, revision: Revision, passes: Sequence[Pass]) -> RevisionDocument:
     newest, now = passes[0], view.newest_pass()
-    in_force = now is not None and now.applied_revision is not None and now.applied_revision.commit == revision.commit
+    in_force = now is not None and now.applied_revision is not None and now.applied_revision.commit.startswith(commit)
     return RevisionDocument(
-        revision=revision_reference(revision),
-        committed_at=revision.committed_at,
+        revision=revision_reference(passes[0].revision),
+        committed_at=passes[0].revision.committed_at,
+        commit_url=commit_url(passes[0].revision.source, passes[0].revision.commit),
         in_force=in_force,
         looked_at=newest.finished_at,
         problems=[problem_document(problem) for problem in newest.problems],
-        servers=_servers(newest.statuses, view, {}),
-        passes=list(_passes_with_work(passes)),
+        servers=_servers(newest.statuses, view),
+        passes=[pass_document(finished, most_actions) for finished in passes if _has_work(finished)],
     )
 
 
-def _passes_with_work(passes: Sequence[Pass]) -> Iterator[PassDocument]:
-    for finished in passes:
-        plan = finished.plan
-        if plan is not None and (plan.actions or plan.held):
-            yield pass_document(finished)
+def _has_work(finished: Pass) -> bool:
+    plan = finished.plan
+    return plan is not None and bool(plan.actions or plan.held)
 
 
-def transitions(server: str, passes: Sequence[Pass]) -> Iterator[TransitionDocument]:
-    """When the verdict on a server changed, newest first; `passes` come newest first."""
-    told = list(_verdicts(server, passes))
-    for newer, (finished, status) in enumerate(told, start=1):
-        older = told[newer][1] if newer < len(told) else None
-        if older is None or _judgement(older) != _judgement(status):
-            yield TransitionDocument(
-                at=min(status.since or finished.finished_at, finished.finished_at),
-                state=status.state,
-                cause=status.cause,
-                detail=status.detail,
-                revision=_reference(finished.applied_revision),
-                pass_number=finished.number,
-            )
-
-
-def _verdicts(server: str, passes: Sequence[Pass]) -> Iterator[tuple[Pass, ServerStatus]]:
-    for finished in passes:
-        for status in finished.statuses:
-            if status.server == server:
-                yield finished, status
-
-
-def _judgement(status: ServerStatus) -> tuple[object, ...]:
-    return status.state, status.cause, status.revision
+def _transition(change: Transition) -> TransitionDocument:
+    revision = Revision(commit=change.revision, branch="", source="") if change.revision else None
+    return TransitionDocument(
+        at=change.at,
+        state=change.state,
+        cause=change.cause,
+        detail=change.detail,
+        revision=_reference(revision),
+        pass_number=change.pass_number,
+    )
 
 
 def known_status(view: FleetView, name: str) -> ServerStatus:
@@ -174,7 +211,14 @@ def known_status(view: FleetView, name: str) -> ServerStatus:
     raise NotKnown("server", name)
 
 
-def server_document(status: ServerStatus, view: FleetView, usage: Usage | None = None) -> ServerDocument:
+def server_document(
+    status: ServerStatus,
+    view: FleetView,
+    usages: Mapping[str, Usage] = NOTHING_USED,
+    facts: Mapping[str, ServerFacts] = NOTHING_KNOWN,
+) -> ServerDocument:
+    """One server, with what else is known of it by its name."""
+    known, usage = facts.get(status.server, NO_FACTS), usages.get(status.server)
     return ServerDocument(
         name=status.server,
         state=status.state,
@@ -188,12 +232,14 @@ def server_document(status: ServerStatus, view: FleetView, usage: Usage | None =
         tools=list(status.tools),
         mcp_url=view.mcp_url(status.server),
         usage=_usage(usage) if usage is not None else None,
+        owner=known.owner,
+        labels=dict(known.labels),
+        description=known.description,
     )
 
 
-def _servers(statuses: Sequence[ServerStatus], view: FleetView, usages: Mapping[str, Usage]) -> list[ServerDocument]:
-    ordered = sorted(statuses, key=lambda status: status.server)
-    return [server_document(status, view, usages.get(status.server)) for status in ordered]
+def _servers(statuses: Sequence[ServerStatus], view: FleetView) -> list[ServerDocument]:
+    return [server_document(status, view) for status in sorted(statuses, key=lambda status: status.server)]
 
 
 def _usage(usage: Usage) -> UsageDocument:

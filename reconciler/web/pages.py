@@ -11,16 +11,21 @@ from litestar.params import FromPath
 
 from reconciler.errors import CatwalkError, Unavailable
 from reconciler.web.answers import PageAnswers
+from reconciler.web.asking import FILTER, Wanted
 from reconciler.web.assets import asset
 from reconciler.web.audit import show_audit
 from reconciler.web.documents import LogsDocument
 from reconciler.web.fleets import (
-    fleet_document,
+    SERVERS_A_PAGE,
+    fleet_page,
     logs_document,
     passes_document,
     revision_document,
     server_page_document,
+    trouble_first,
 )
+from reconciler.web.hosts import pull_url
+from reconciler.web.paging import PageNumber, part_of
 from reconciler.web.pulls import pull_document
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
@@ -29,14 +34,22 @@ from reconciler.web.tools import show_tools, try_tool
 
 SHOWN_PASSES: Final = 12
 """Passes at the foot of the dashboard."""
+SHOWN_ACTIONS: Final = 60
+"""Actions of a pass or of a plan on its page; the JSON has all of them."""
 SHOWN_LOG_LINES: Final = 200
 """Log lines on a server's page; `/api/servers/{name}/logs` has more."""
 
 
-@get("/", media_type=MediaType.HTML, include_in_schema=False)
-async def show_fleet(site: AskedSite) -> Response[str]:
+@get("/", media_type=MediaType.HTML, include_in_schema=False, dependencies=FILTER)
+async def show_fleet(site: AskedSite, wanted: Wanted, number: PageNumber = 1) -> Response[str]:
     history = await passes_document(site.view, limit=SHOWN_PASSES)
-    return _page(site, "fleet.html", fleet=fleet_document(site.view), history=history)
+    shown = fleet_page(site.view, wanted, number)
+
+    def address(page_number: int) -> str:
+        return wanted.address(page=str(page_number))
+
+    values = {"shown": shown, "fleet": shown.document, "wanted": wanted, "history": history, "page_address": address}
+    return _page(site, "fleet.html", **values)
 
 
 @get("/servers/{name:str}", media_type=MediaType.HTML, include_in_schema=False)
@@ -48,14 +61,31 @@ async def show_server(site: AskedSite, name: FromPath[str]) -> Response[str]:
 
 
 @get("/revisions/{commit:str}", media_type=MediaType.HTML, include_in_schema=False)
-async def show_revision(site: AskedSite, commit: FromPath[str]) -> Response[str]:
-    return _page(site, "revision.html", document=await revision_document(site.view, commit))
+async def show_revision(site: AskedSite, commit: FromPath[str], number: PageNumber = 1) -> Response[str]:
+    document = await revision_document(site.view, commit, most_actions=SHOWN_ACTIONS)
+    servers = sorted(document.servers, key=lambda server: (trouble_first(server.state), server.name))
+    part = part_of(servers, number, SERVERS_A_PAGE)
+
+    def address(page_number: int) -> str:
+        return f"/revisions/{document.revision.commit}?page={page_number}"
+
+    return _page(site, "revision.html", document=document, part=part, page_address=address)
 
 
 @get("/pulls/{number:int}", media_type=MediaType.HTML, include_in_schema=False)
 async def show_pull(site: AskedSite, number: FromPath[int]) -> Response[str]:
-    document = await pull_document(site.view, number)
-    return _page(site, "pull.html", number=number, proposals=document.proposals)
+    newest = site.view.newest_pass()
+    source = newest.revision.source if newest is not None and newest.revision is not None else ""
+    in_force = newest.applied_revision.commit if newest is not None and newest.applied_revision is not None else ""
+    document = await pull_document(site.view, number, most_actions=SHOWN_ACTIONS)
+    return _page(
+        site,
+        "pull.html",
+        number=number,
+        proposals=document.proposals,
+        pull_url=pull_url(source, number),
+        in_force=in_force,
+    )
 
 
 async def _logs(site: Site, name: str) -> tuple[LogsDocument, str]:

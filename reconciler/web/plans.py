@@ -7,6 +7,7 @@ from reconciler.core.action_words import KINDS, summary
 from reconciler.core.actions import Action, Create, FieldChange, Outcome, Pass, Plan, PruneRequest, Update
 from reconciler.core.problems import Problem
 from reconciler.core.types import OutcomeKind, Revision
+from reconciler.loop.ports import PassSummary
 from reconciler.web.documents import (
     ActionDocument,
     DeferredDocument,
@@ -19,6 +20,8 @@ from reconciler.web.documents import (
     PruneRequestDocument,
     RevisionReference,
 )
+
+Tried = tuple[Action, Outcome | None]
 
 LONGEST_VALUE: Final = 400
 """Characters of a field's value on a page. Whole files can be values; the commit shows them better."""
@@ -44,31 +47,35 @@ def revision_reference(revision: Revision) -> RevisionReference:
     )
 
 
-def pass_summary(finished: Pass) -> PassSummaryDocument:
+def pass_summary(line: PassSummary) -> PassSummaryDocument:
+    revision = Revision(commit=line.commit, branch=line.branch, source="", subject=line.subject)
     return PassSummaryDocument(
-        number=finished.number,
-        trigger=finished.trigger,
-        started_at=finished.started_at,
-        finished_at=finished.finished_at,
-        revision=revision_reference(finished.revision) if finished.revision else None,
-        settled=finished.settled,
-        actions=len(finished.plan.actions) if finished.plan else 0,
-        failed=sum(outcome.kind is OutcomeKind.FAILED for outcome in finished.outcomes),
-        problems=len(finished.problems),
+        number=line.number,
+        trigger=line.trigger,
+        started_at=line.started_at,
+        finished_at=line.finished_at,
+        revision=revision_reference(revision) if line.commit else None,
+        settled=line.settled,
+        actions=line.actions,
+        failed=line.failed,
+        problems=line.problems,
     )
 
 
-def pass_document(finished: Pass) -> PassDocument:
+def pass_document(finished: Pass, most_actions: int | None = None) -> PassDocument:
+    """A pass with the first of its actions; all of them where no number is given."""
     plan = finished.plan
     held = plan.held if plan else ()
+    actions = _with_outcomes(plan, finished.outcomes) if plan else []
     return PassDocument(
         number=finished.number,
         trigger=finished.trigger,
         started_at=finished.started_at,
         finished_at=finished.finished_at,
         plan_digest=plan.digest if plan else "",
-        actions=_actions(plan, finished.outcomes) if plan else [],
-        deferred=_deferred(plan, finished.outcomes) if plan else [],
+        actions=[_action(action, outcome) for action, outcome in _first(actions, most_actions)],
+        action_count=len(actions),
+        deferred=_deferred(plan, finished.outcomes)[:most_actions] if plan else [],
         held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in held],
         prune=_prune(plan.prune) if plan and plan.prune else None,
         unchanged=list(plan.unchanged) if plan else [],
@@ -80,6 +87,8 @@ class PlanDocument(Document):
 
     digest: str
     actions: list[ActionDocument]
+    action_count: int = 0
+    """How many there are; a page shows the first."""
     deferred: list[DeferredDocument]
     """What follows when what it waits for has come."""
     held: list[HeldDocument]
@@ -87,18 +96,20 @@ class PlanDocument(Document):
     unchanged: list[str]
 
 
-def plan_document(plan: Plan) -> PlanDocument:
+def plan_document(plan: Plan, most_actions: int | None = None) -> PlanDocument:
+    """A plan with the first of its actions; all of them where no number is given."""
     return PlanDocument(
         digest=plan.digest,
-        actions=_actions(plan, ()),
-        deferred=_deferred(plan, ()),
+        actions=[_action(action, None) for action in plan.actions[:most_actions]],
+        action_count=len(plan.actions),
+        deferred=_deferred(plan, ())[:most_actions],
         held=[HeldDocument(server=item.server, summary=item.summary, reason=item.reason) for item in plan.held],
         prune=_prune(plan.prune) if plan.prune else None,
         unchanged=list(plan.unchanged),
     )
 
 
-def _actions(plan: Plan, outcomes: Sequence[Outcome]) -> list[ActionDocument]:
+def _with_outcomes(plan: Plan, outcomes: Sequence[Outcome]) -> list[Tried]:
     """Actions are values, so an outcome finds its action by equality, also after both came back from a store.
 
     A pass may go through several stages: what followed the plan is known by its outcome alone.
@@ -106,7 +117,14 @@ def _actions(plan: Plan, outcomes: Sequence[Outcome]) -> list[ActionDocument]:
     found = {outcome.action: outcome for outcome in outcomes}
     planned = set(plan.actions)
     followed = [outcome.action for outcome in outcomes if outcome.action not in planned]
-    return [_action(action, found.get(action)) for action in (*plan.actions, *followed)]
+    return [(action, found.get(action)) for action in (*plan.actions, *followed)]
+
+
+def _first(actions: list[Tried], most: int | None) -> list[Tried]:
+    """As many as there is room for; where that is not all, what failed comes first."""
+    if most is None or len(actions) <= most:
+        return actions
+    return sorted(actions, key=lambda pair: pair[1] is None or pair[1].kind is not OutcomeKind.FAILED)[:most]
 
 
 def _deferred(plan: Plan, outcomes: Sequence[Outcome]) -> list[DeferredDocument]:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from pydantic import Field
+
 from reconciler.core.applied import AppliedServer
 from reconciler.core.cost import PRICES_AS_OF
 from reconciler.core.proposals import ProposedPlan
@@ -81,6 +83,9 @@ class AppliedServerDocument(Document):
     suspended: bool
     machines: list[MachineDocument]
     secrets: list[SecretDocument]
+    owner: str = ""
+    labels: dict[str, str] = Field(default_factory=dict[str, str])
+    description: str = ""
 
 
 class StateDocument(Document):
@@ -96,8 +101,8 @@ async def pulls_document(view: FleetView, *, limit: int) -> ProposalsDocument:
     return ProposalsDocument(fleet=view.fleet, proposals=[_proposal(one) for one in found])
 
 
-async def pull_document(view: FleetView, number: int) -> ProposalsDocument:
-    """The commits of one pull request.
+async def pull_document(view: FleetView, number: int, *, most_actions: int | None = None) -> ProposalsDocument:
+    """The commits of one pull request, the newest first; of older ones a page shows fewer actions.
 
     Raises:
         NotKnown: nothing of it was ever taken in.
@@ -105,7 +110,9 @@ async def pull_document(view: FleetView, number: int) -> ProposalsDocument:
     found = await view.proposals(number=number, limit=MOST_COMMITS)
     if not found or number < 1:
         raise NotKnown("pull request", str(number))
-    return ProposalsDocument(fleet=view.fleet, proposals=[_proposal(one) for one in found])
+    older = None if most_actions is None else most_actions // 10
+    shown = [_proposal(one, older if place else most_actions) for place, one in enumerate(found)]
+    return ProposalsDocument(fleet=view.fleet, proposals=shown)
 
 
 async def state_document(view: FleetView) -> StateDocument:
@@ -134,10 +141,13 @@ def _server(server: AppliedServer) -> AppliedServerDocument:
             for one in server.machines
         ],
         secrets=[SecretDocument(name=one.name, sealed=one.sealed, digest=one.digest) for one in server.secrets],
+        owner=server.owner,
+        labels=dict(server.labels),
+        description=server.description,
     )
 
 
-def _proposal(stored: StoredProposal) -> ProposalDocument:
+def _proposal(stored: StoredProposal, most_actions: int | None = None) -> ProposalDocument:
     planned = stored.planned
     return ProposalDocument(
         number=stored.proposal.number,
@@ -148,7 +158,7 @@ def _proposal(stored: StoredProposal) -> ProposalDocument:
         revision=revision_reference(planned.revision) if planned else None,
         base=revision_reference(planned.base) if planned and planned.base else None,
         planned_at=planned.planned_at.isoformat() if planned else None,
-        plan=plan_document(planned.plan) if planned and planned.plan else None,
+        plan=plan_document(planned.plan, most_actions) if planned and planned.plan else None,
         problems=[problem_document(one) for one in planned.problems] if planned else [],
         warnings=[problem_document(one) for one in planned.warnings] if planned else [],
         cost=_cost(planned) if planned else None,

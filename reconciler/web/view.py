@@ -13,7 +13,7 @@ from reconciler.core.actions import Pass
 from reconciler.core.applied import AppliedState
 from reconciler.core.savings import Usage
 from reconciler.core.types import ServerState, ServerStatus
-from reconciler.loop.ports import LogLine, StoredProposal
+from reconciler.loop.ports import LogLine, PassSummary, StoredProposal, Transition
 
 
 class FleetEventKind(StrEnum):
@@ -35,6 +35,16 @@ class FleetEvent:
     state: ServerState | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFacts:
+    """What the manifest says about a server to people."""
+
+    owner: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    """By key."""
+    description: str = ""
+
+
 class FleetView(Protocol):
     """One fleet as it can be seen now. Reading is cheap: every page calls most of these once."""
 
@@ -51,14 +61,34 @@ class FleetView(Protocol):
         """The verdict on every server of the revision in force, in any order, `since` being when the state began."""
         ...
 
-    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
-        """Finished passes, newest first, at most `limit`.
-
-        `revision` keeps those that looked at a commit which begins with this text; empty keeps all.
+    async def history(self, *, limit: int) -> Sequence[PassSummary]:
+        """Finished passes in a line each, newest first, at most `limit`.
 
         Raises:
             Unavailable: the history cannot be read now.
         """
+        ...
+
+    async def passes(self, revision: str, *, limit: int) -> Sequence[Pass]:
+        """Passes over the newest commit that begins with this text: the newest one, and those with something to do.
+
+        Newest first, at most `limit`.
+
+        Raises:
+            Unavailable: the history cannot be read now.
+        """
+        ...
+
+    async def transitions(self, server: str, *, limit: int) -> Sequence[Transition]:
+        """Changes of the verdict on a server, newest first, at most `limit`.
+
+        Raises:
+            Unavailable: the history cannot be read now.
+        """
+        ...
+
+    def facts(self) -> Mapping[str, ServerFacts]:
+        """What the manifests say about servers, by name; only those of which it is known."""
         ...
 
     async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:

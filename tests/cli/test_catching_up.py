@@ -2,7 +2,8 @@
 
 import anyio
 
-from reconciler.cli.catching_up import CatchUp
+from reconciler.cli import catching_up
+from reconciler.cli.catching_up import CatchUp, Doors, Followed
 from reconciler.errors import Unavailable
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.ports import Proposal
@@ -33,12 +34,21 @@ class Failed:
         raise Unavailable("github-unavailable", "GitHub does not answer")
 
 
+FOLLOWED = Followed(branch=lambda: "main", base=lambda: "c" * 40)
+
+
+def ignore(_open) -> None:
+    """Nobody plans anew."""
+
+
 async def test_heads_that_nobody_told_of_wait_and_known_ones_do_not(tmp_path):
     store = await open_store(tmp_path, SystemClock())
-    catch_up = CatchUp(store, Lead(), branch=lambda: "main", pulls=Pulls(), failed=None)
+    told: list[object] = []
+    catch_up = CatchUp(store, Lead(), FOLLOWED, Doors(pulls=Pulls(), failed=None), told.append)
     assert await catch_up.find_proposals() == 2
     assert [one.proposal.number for one in await store.waiting()] == [13, 14]
     assert await catch_up.find_proposals() == 0
+    assert told == [HEADS, HEADS], "those that are open are compared with the base of now, each time"
     store.close()
 
 
@@ -52,7 +62,7 @@ async def test_a_failed_question_does_not_keep_proposals_from_being_found(tmp_pa
         found.set()
 
     store.ask = ask_and_tell
-    catch_up = CatchUp(store, Lead(), branch=lambda: "main", pulls=Pulls(), failed=failed)
+    catch_up = CatchUp(store, Lead(), FOLLOWED, Doors(pulls=Pulls(), failed=failed), ignore)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             group.start_soon(catch_up.run)
@@ -66,11 +76,34 @@ async def test_a_failed_question_does_not_keep_proposals_from_being_found(tmp_pa
 async def test_who_does_not_lead_asks_nobody(tmp_path):
     store, lead, failed = await open_store(tmp_path, SystemClock()), Lead(), Failed()
     lead.leads = False
-    catch_up = CatchUp(store, lead, branch=lambda: "main", pulls=Pulls(), failed=failed)
+    catch_up = CatchUp(store, lead, FOLLOWED, Doors(pulls=Pulls(), failed=failed), ignore)
     async with anyio.create_task_group() as group:
         group.start_soon(catch_up.run)
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
     assert not failed.asked.is_set()
     assert await store.known_proposals() == frozenset()
+    store.close()
+
+
+async def test_pull_requests_are_looked_at_when_their_base_has_moved(tmp_path, monkeypatch):
+    for name in ("UNTIL_LED_S", "REST_S"):
+        monkeypatch.setattr(catching_up, name, 0.001)
+    store, base, looked = await open_store(tmp_path, SystemClock()), ["a" * 40], [anyio.Event(), anyio.Event()]
+    looks: list[object] = []
+
+    def reconsider(found) -> None:
+        looks.append(found)
+        looked[len(looks) - 1].set()
+
+    followed = Followed(branch=lambda: "main", base=lambda: base[0])
+    catch_up = CatchUp(store, Lead(), followed, Doors(pulls=Pulls(), failed=None), reconsider)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(catch_up.run)
+            await looked[0].wait()
+            base[0] = "b" * 40
+            await looked[1].wait()
+            group.cancel_scope.cancel()
+    assert looks == [HEADS, HEADS]
     store.close()

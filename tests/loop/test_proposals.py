@@ -14,9 +14,9 @@ from reconciler.core.types import PackageReference, Registry, Revision, SecretDe
 from reconciler.errors import CatwalkError, EnvironmentFault, SourceError, Unavailable
 from reconciler.loop.desired import Accepted, Desired
 from reconciler.loop.packages import PackageChecks
-from reconciler.loop.ports import Proposal, WaitingProposal
+from reconciler.loop.ports import Proposal, StoredProposal, WaitingProposal
 from reconciler.loop.proposals import ProposalDoors, ProposalPlanner
-from reconciler.loop.proposing import LOOK_S, MOST_TRIES, ProposalWorker
+from reconciler.loop.proposing import LOOK_S, MOST_RECONSIDERED, MOST_TRIES, ProposalWorker
 from reconciler.loop.servers import Resolver
 from reconciler.loop.setup import PassSettings
 from reconciler.sources.manifests import read_manifests
@@ -195,9 +195,13 @@ async def test_another_name_of_the_fleet_is_refused(planner, source):
 class Memory:
     waits: list[WaitingProposal] = field(default_factory=list)
     kept: list[ProposedPlan] = field(default_factory=list)
+    known: dict[Proposal, StoredProposal] = field(default_factory=dict)
 
     async def waiting(self):
         return list(self.waits)
+
+    async def stored(self, proposal):
+        return self.known.get(proposal)
 
     async def keep_proposed(self, proposal, planned, *, asked):
         self.kept.append(planned)
@@ -320,3 +324,74 @@ async def test_who_proposes_is_not_kept_waiting(scene):
             await kept.wait()
         group.cancel_scope.cancel()
     assert len(scene.memory.kept) == 1
+
+
+async def planned_before(scene, planner, number: int = 12) -> Proposal:
+    """An open pull request whose plan was made when another commit was in force."""
+    proposal = replace(HEAD, number=number)
+    planned = replace(await planner.plan(proposal), base=replace(BASE, commit="c" * 40))
+    scene.memory.known[proposal] = StoredProposal(proposal=proposal, received_at=NOW, waits=False, planned=planned)
+    return proposal
+
+
+async def test_a_base_that_moves_elsewhere_is_no_news_and_the_plan_is_kept_with_its_new_base(scene, planner):
+    scene.worker.reconsider([await planned_before(scene, planner)])
+    assert await scene.worker.step()
+    assert scene.told.words == []
+    assert [planned.base for planned in scene.memory.kept] == [BASE]
+    assert not await scene.worker.step()
+
+
+async def test_a_plan_that_the_new_base_changes_is_told_without_a_run_of_its_own(scene, planner, source):
+    scene.worker.reconsider([await planned_before(scene, planner)])
+    source.files["catwalk.yaml"] = MANIFEST.replace(b"npm:weather@1.0.0", b"npm:weather@2.0.0")
+    await scene.worker.step()
+    assert scene.told.words == [("planned", True)]
+
+
+async def test_a_commit_that_is_refused_against_the_new_base_is_told_so(scene, planner, source):
+    scene.worker.reconsider([await planned_before(scene, planner)])
+    source.files["catwalk.yaml"] = MANIFEST.replace(b"fleet: acme", b"fleet: evil")
+    await scene.worker.step()
+    assert scene.told.words == [("planned", False)]
+
+
+@pytest.mark.parametrize("why", ["unknown", "waits", "unplanned", "same base"])
+async def test_what_needs_no_other_plan_is_not_read_again(scene, planner, source, why):
+    proposal = await planned_before(scene, planner)
+    stored = scene.memory.known[proposal]
+    scene.memory.known = {
+        "unknown": {},
+        "waits": {proposal: replace(stored, waits=True)},
+        "unplanned": {proposal: replace(stored, planned=None)},
+        "same base": {proposal: replace(stored, planned=replace(stored.planned, base=BASE))},
+    }[why]
+    source.asked.clear()
+    scene.worker.reconsider([proposal])
+    assert not await scene.worker.step()
+    assert (source.asked, scene.memory.kept) == ([], [])
+
+
+async def test_a_new_commit_comes_before_those_that_are_planned_anew(scene, planner):
+    scene.worker.reconsider([await planned_before(scene, planner, 13)])
+    scene.memory.waits.append(WaitingProposal(proposal=HEAD, asked=1, told=False))
+    await scene.worker.step()
+    await scene.worker.step()
+    assert [planned.number for planned in scene.memory.kept] == [12, 13]
+
+
+async def test_however_many_are_open_only_the_newest_are_planned_anew_and_each_once(scene, planner):
+    several = [await planned_before(scene, planner, number) for number in range(1, MOST_RECONSIDERED + 5)]
+    for _ in range(3):
+        scene.worker.reconsider(several)
+    while await scene.worker.step():
+        pass
+    assert [planned.number for planned in scene.memory.kept] == list(range(1, MOST_RECONSIDERED + 1))
+
+
+async def test_a_repository_that_is_away_leaves_the_old_plans(scene, planner, source):
+    several = [await planned_before(scene, planner, number) for number in (1, 2)]
+    source.fault = Unavailable("git-unreachable", "away")
+    scene.worker.reconsider(several)
+    assert not await scene.worker.step()
+    assert (scene.told.words, scene.memory.kept) == ([], [])

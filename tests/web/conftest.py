@@ -41,11 +41,11 @@ from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.savings import Usage
 from reconciler.core.types import Cause, DesiredMachine, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
 from reconciler.errors import Unavailable
-from reconciler.loop.ports import LogLine, StoredProposal
+from reconciler.loop.ports import LogLine, PassSummary, StoredProposal, Transition
 from reconciler.web.audit import AuditReader
 from reconciler.web.errors import NotAllowed
 from reconciler.web.handlers import unknown_address_handler, web_handlers
-from reconciler.web.view import FleetEvent
+from reconciler.web.view import FleetEvent, ServerFacts
 
 NOW = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
 OLD_COMMIT = "a1b2c3d4e5f60718293a4b5c6d7e8f9001122334"
@@ -189,6 +189,51 @@ PASSES = (
 )
 
 
+TRANSITIONS = (
+    Transition(
+        server="weather",
+        state=ServerState.FAILED,
+        cause=Cause.CRASH_LOOP,
+        detail=STATUSES[5].detail,
+        at=NOW - timedelta(minutes=12),
+        revision=OLD_COMMIT,
+        pass_number=7,
+    ),
+    Transition(
+        server="weather",
+        state=ServerState.READY,
+        cause=None,
+        detail="",
+        at=NOW - timedelta(minutes=300),
+        revision=OLD_COMMIT,
+        pass_number=6,
+    ),
+)
+FACTS = {
+    "weather": ServerFacts(owner="Ada & team", labels=(("env", "prod"), ("team", "sky")), description="<i>Tells</i>"),
+    "time": ServerFacts(owner="platform", labels=(("env", "prod"),)),
+    "notes": ServerFacts(labels=(("env", "test"),)),
+}
+
+
+def _line(finished: Pass) -> PassSummary:
+    looked_at, applied = finished.revision, finished.applied_revision
+    return PassSummary(
+        number=finished.number,
+        trigger=finished.trigger,
+        started_at=finished.started_at,
+        finished_at=finished.finished_at,
+        commit=looked_at.commit if looked_at else "",
+        applied_commit=applied.commit if applied else "",
+        branch=looked_at.branch if looked_at else "",
+        subject=looked_at.subject if looked_at else "",
+        actions=len(finished.plan.actions) if finished.plan else 0,
+        failed=sum(outcome.kind is OutcomeKind.FAILED for outcome in finished.outcomes),
+        problems=len(finished.problems),
+        settled=finished.settled,
+    )
+
+
 @dataclass
 class SampleView:
     """A fleet held in memory."""
@@ -198,6 +243,8 @@ class SampleView:
     proposed: Sequence[StoredProposal] = ()
     in_force: AppliedState | None = None
     verdicts: Sequence[ServerStatus] = STATUSES
+    changes: Sequence[Transition] = TRANSITIONS
+    told: Mapping[str, ServerFacts] = field(default_factory=lambda: dict(FACTS))
     logs_down: bool = False
     event_log: list[FleetEvent] = field(default_factory=list)
     listening: anyio.Event = field(default_factory=anyio.Event)
@@ -211,9 +258,18 @@ class SampleView:
     def statuses(self) -> Sequence[ServerStatus]:
         return self.verdicts
 
-    async def passes(self, *, limit: int, revision: str = "") -> Sequence[Pass]:
+    async def history(self, *, limit: int) -> Sequence[PassSummary]:
+        return [_line(one) for one in self.passes_done[:limit]]
+
+    async def passes(self, revision: str, *, limit: int) -> Sequence[Pass]:
         found = [one for one in self.passes_done if one.revision and one.revision.commit.startswith(revision)]
-        return found[:limit]
+        return [one for place, one in enumerate(found) if not place or one.plan][:limit]
+
+    async def transitions(self, server: str, *, limit: int) -> Sequence[Transition]:
+        return [change for change in self.changes if change.server == server][:limit]
+
+    def facts(self) -> Mapping[str, ServerFacts]:
+        return self.told
 
     async def proposals(self, *, limit: int, number: int | None = None) -> Sequence[StoredProposal]:
         return [one for one in self.proposed if number in {None, one.proposal.number}][:limit]

@@ -5,14 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reconciler.core.action_words import KINDS, summary
 from reconciler.core.actions import Action, Deferred, Outcome, Pass, Plan, Start, Stop
-from reconciler.core.types import OutcomeKind, Revision, ServerState, ServerStatus, Trigger
+from reconciler.core.types import OutcomeKind, Revision, ServerState, Trigger
 from reconciler.web.appearance import OUTCOMES, STATES, age
-from reconciler.web.fleets import transitions
 from reconciler.web.plans import pass_document
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -53,37 +50,6 @@ def test_every_action_has_a_word():
 )
 def test_actions_are_told_in_words(action, words):
     assert summary(action) == words
-
-
-def passes(states: list[ServerState]) -> list[Pass]:
-    """One pass a minute, newest first."""
-    base = Pass(number=0, trigger=Trigger.HEALTH, started_at=NOW, finished_at=NOW)
-    return [
-        replace(
-            base,
-            number=number,
-            finished_at=NOW + timedelta(minutes=number),
-            statuses=(ServerStatus(server="a", state=state), ServerStatus(server="b", state=ServerState.READY)),
-        )
-        for number, state in reversed(list(enumerate(states)))
-    ]
-
-
-@given(st.lists(st.sampled_from(list(ServerState)), max_size=20))
-def test_history_holds_each_change_once_and_the_first_verdict(states):
-    told = [item.state for item in transitions("a", passes(states))]
-    expected = [state for number, state in enumerate(states) if number == 0 or states[number - 1] != state]
-    assert told == [state.value for state in reversed(expected)]
-
-
-@given(st.lists(st.sampled_from(list(ServerState)), min_size=1, max_size=20))
-def test_history_comes_newest_first(states):
-    times = [item.at for item in transitions("a", passes(states))]
-    assert times == sorted(times, reverse=True)
-
-
-def test_a_server_that_no_pass_knows_has_no_history():
-    assert list(transitions("c", passes([ServerState.READY]))) == []
 
 
 def test_a_pass_of_several_stages_tells_what_followed_and_no_longer_what_waited():

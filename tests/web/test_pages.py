@@ -1,5 +1,7 @@
 """The pages as HTML: what they say, that they are accessible, and that nothing on them is inline or foreign."""
 
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -9,8 +11,19 @@ from litestar.handlers import BaseRouteHandler
 from litestar.testing import AsyncTestClient
 
 from reconciler.core.types import ServerState
+from tests.web.conftest import OLD_COMMIT
 
-PAGES = ("/", "/servers/weather", "/servers/github", "/revisions/a1b2c3d", "/revisions/feedc0f", "/servers/nobody")
+PAGES = (
+    "/",
+    "/?state=failed&name=nothing",
+    "/servers/weather",
+    "/servers/github",
+    "/revisions/a1b2c3d",
+    "/revisions/feedc0f",
+    "/servers/nobody",
+    "/audit",
+    "/audit?who=nobody",
+)
 VOID = frozenset({"meta", "link", "img", "br", "wbr", "input", "hr", "path", "circle", "rect"})
 
 
@@ -55,7 +68,8 @@ async def test_pages_are_well_formed_and_hold_nothing_inline_or_foreign(client, 
         if tag == "script":
             assert attributes["src"].startswith("/assets/")
         for name in ("src", "href"):
-            assert (attributes.get(name) or "/")[0] in "/#"
+            leads_away = tag == "a" and attributes.get("rel") == "noreferrer"
+            assert leads_away or (attributes.get(name) or "/")[0] in "/#"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -167,3 +181,62 @@ async def test_a_server_page_tells_what_it_cost_what_sleeping_saved_and_its_wake
     page = (await client.get("/servers/time")).text
     assert "saved $0.49" in page
     assert "4 times, the last took 2 s" in page
+
+
+async def test_a_revision_page_links_to_the_commit_at_its_host(client):
+    html = (await client.get("/revisions/a1b2c3d")).text
+    assert f'href="https://github.com/acme/fleet/commit/{OLD_COMMIT}" rel="noreferrer"' in html
+
+
+def shown(html: str) -> list[str]:
+    """The servers of the table, in its order."""
+    return re.findall(r'<tr role="row" id="server-([a-z-]+)">', html)
+
+
+async def test_trouble_comes_first_in_the_table(client):
+    assert shown((await client.get("/")).text)[:3] == ["weather", "postgres", "github"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("state=idle", ["time"]),
+        ("owner=Ada+%26+team", ["weather"]),
+        ("label=env%3Dprod", ["weather", "time"]),
+        ("label=env", ["weather", "notes", "time"]),
+        ("label=en", []),
+        ("name=POST", ["postgres"]),
+        ("name=pypi", ["time"]),
+        ("name=&state=&owner=&label=env%3Dprod", ["weather", "time"]),
+        ("label=env%3Dprod&state=idle", ["time"]),
+        ("state=nonsense", []),
+    ],
+)
+async def test_the_table_is_filtered_by_a_plain_form(client, asked, expected):
+    html = (await client.get(f"/?{asked}")).text
+    assert shown(html) == expected
+    assert {server["name"] for server in (await client.get(f"/api/fleet?{asked}")).json()["servers"]} == set(expected)
+    assert ("No server fits" in html) is (not expected)
+
+
+async def test_owner_and_labels_stand_beside_a_server_and_lead_to_its_likes(client):
+    for path in ("/", "/servers/weather"):
+        html = (await client.get(path)).text
+        assert 'href="/?owner=Ada+%26+team"' in html or 'href="/?owner=Ada%20%26%20team"' in html
+        assert ">env=prod</a>" in html
+    assert "&lt;i&gt;Tells&lt;/i&gt;" in (await client.get("/servers/weather")).text
+    server = (await client.get("/api/servers/weather")).json()["server"]
+    assert (server["owner"], server["labels"]) == ("Ada & team", {"env": "prod", "team": "sky"})
+
+
+async def test_a_large_fleet_comes_in_pages_that_keep_the_filter(client, view):
+    names = [f"time-{first}{second}" for first in "abcde" for second in "abcdefghijklmnopqrstuvwx"]
+    view.verdicts = tuple(replace(view.verdicts[1], server=name) for name in names)
+    first = (await client.get("/?state=idle")).text
+    assert len(shown(first)) == 50
+    assert "1 to 50 of 120" in first
+    assert 'href="/?state=idle&amp;page=2" rel="next"' in first
+    last = (await client.get("/?state=idle&page=99")).text
+    assert len(shown(last)) == 20
+    assert 'rel="prev"' in last
+    assert 'rel="next"' not in last

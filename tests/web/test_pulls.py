@@ -79,7 +79,15 @@ async def test_a_page_of_a_commit_that_waits_says_so_and_escapes_what_strangers_
 async def test_what_is_in_force_is_told_without_any_secret(client, view):
     machine = DesiredMachine(app="acme-time", server="time", name="time-1", region="iad", config="{}", digest="d")
     secret = AppliedSecret(name="API_KEY", sealed="5" * 64, digest="6" * 32)
-    server = AppliedServer(name="time", app="acme-time", suspended=False, machines=(machine,), secrets=(secret,))
+    server = AppliedServer(
+        name="time",
+        app="acme-time",
+        suspended=False,
+        machines=(machine,),
+        secrets=(secret,),
+        owner="sky",
+        labels=(("env", "prod"),),
+    )
     view.in_force = AppliedState(fleet="acme", revision=BASE, servers=(server,))
     state = (await client.get("/api/state")).json()
     assert (state["fleet"], state["revision"]["commit"]) == ("acme", BASE.commit)
@@ -90,6 +98,9 @@ async def test_what_is_in_force_is_told_without_any_secret(client, view):
             "suspended": False,
             "machines": [{"name": "time-1", "region": "iad", "config": "{}", "digest": "d"}],
             "secrets": [{"name": "API_KEY", "sealed": "5" * 64, "digest": "6" * 32}],
+            "owner": "sky",
+            "labels": {"env": "prod"},
+            "description": "",
         }
     ]
 

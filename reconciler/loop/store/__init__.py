@@ -4,9 +4,10 @@ It is a cache with a memory. Losing it costs history and the times since when th
 Machines API say the rest. No secret can get in: nothing that is stored has a place for one.
 """
 
+from reconciler.loop.history import PassSummary, Transition
 from reconciler.loop.store.digest_key import digest_key
 from reconciler.loop.store.leases import NOT_LEADING, Leases, LeaseState
-from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.records import Intent
 from reconciler.loop.store.store import Fence, Store, open_store
 
 __all__ = [

@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    String,
+    bindparam,
+    delete,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from reconciler.core.proposals import ProposedPlan
 from reconciler.loop.ports import Proposal, StoredProposal, WaitingProposal
@@ -19,16 +31,45 @@ from reconciler.loop.store.times import time_text
 MOST_KEPT: Final = 500
 """Proposals that are remembered, planned or waiting."""
 
+_THIS_NUMBER: Final = bindparam("this_number", type_=Integer)
+_THIS_COMMIT: Final = bindparam("this_commit", type_=String)
+_THIS_REF: Final = bindparam("this_ref", type_=String)
+_NO_LONGER: Final = (
+    update(proposals)
+    .where((proposals.c.number == _THIS_NUMBER) & (proposals.c.commit != _THIS_COMMIT))
+    .values(waits=False)
+)
+_ONCE_MORE: Final = (
+    update(proposals)
+    .where((proposals.c.number == _THIS_NUMBER) & (proposals.c.commit == _THIS_COMMIT))
+    .values(waits=True, asked=proposals.c.asked + 1, ref=_THIS_REF)
+)
+_FIRST: Final = insert(proposals).values(
+    number=_THIS_NUMBER, commit=_THIS_COMMIT, ref=_THIS_REF,
+    received_at=bindparam("this_time", type_=String), waits=True, asked=1,
+)  # fmt: skip
 
-def ask(connection: Connection, proposal: Proposal, now: datetime) -> None:
-    """Makes a proposal wait, and its pull request's other commits not."""
-    if proposal.number:
-        others = (proposals.c.number == proposal.number) & (proposals.c.commit != proposal.commit)
-        connection.execute(update(proposals).where(others).values(waits=False))
-    again = update(proposals).where(_is(proposal)).values(waits=True, asked=proposals.c.asked + 1, ref=proposal.ref)
-    if connection.execute(again).rowcount == 0:
-        row = {"number": proposal.number, "commit": proposal.commit, "ref": proposal.ref, "received_at": time_text(now)}
-        connection.execute(insert(proposals).values({**row, "waits": True, "asked": 1}))
+
+def ask(connection: Connection, asked: Sequence[tuple[Proposal, datetime]]) -> None:
+    """Makes proposals wait, and their pull requests' other commits not. Of one pull request the last of them counts.
+
+    A handful of statements whatever their number is: webhooks come by the hundred.
+    """
+    newest = {proposal.number or proposal.commit: (proposal, now) for proposal, now in asked}
+    rows = [_row(proposal, now) for proposal, now in newest.values()]
+    numbered = [row for row in rows if row["this_number"]]
+    if numbered:
+        connection.execute(_NO_LONGER, numbered)
+    pairs = [(row["this_number"], row["this_commit"]) for row in rows]
+    query = select(proposals.c.number, proposals.c.commit)
+    known = {
+        (row.number, row.commit)
+        for row in connection.execute(query.where(tuple_(proposals.c.number, proposals.c.commit).in_(pairs)))
+    }
+    if again := [row for row, pair in zip(rows, pairs, strict=True) if pair in known]:
+        connection.execute(_ONCE_MORE, again)
+    if fresh := [row for row, pair in zip(rows, pairs, strict=True) if pair not in known]:
+        connection.execute(_FIRST, fresh)
         _forget_old(connection)
 
 
@@ -65,6 +106,12 @@ def read_stored(connection: Connection, *, number: int | None = None, limit: int
     return [_stored(row) for row in connection.execute(query)]
 
 
+def read_one(connection: Connection, proposal: Proposal) -> StoredProposal | None:
+    """What is known of one proposal; none where nothing is."""
+    row = connection.execute(select(proposals).where(_is(proposal))).one_or_none()
+    return None if row is None else _stored(row)
+
+
 def _stored(row: Row[tuple[object, ...]]) -> StoredProposal:
     return StoredProposal(
         proposal=_proposal(row),
@@ -80,6 +127,15 @@ def _proposal(row: Row[tuple[object, ...]]) -> Proposal:
 
 def _is(proposal: Proposal) -> ColumnElement[bool]:
     return (proposals.c.number == proposal.number) & (proposals.c.commit == proposal.commit)
+
+
+def _row(proposal: Proposal, now: datetime) -> dict[str, object]:
+    return {
+        "this_number": proposal.number,
+        "this_commit": proposal.commit,
+        "this_ref": proposal.ref,
+        "this_time": time_text(now),
+    }
 
 
 def _forget_old(connection: Connection) -> None:

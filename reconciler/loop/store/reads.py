@@ -7,8 +7,9 @@ from sqlalchemy import Connection, RowMapping, select
 from reconciler.core import actions
 from reconciler.core.actions import Action, Pass
 from reconciler.core.types import Cause, Revision, ServerState, ServerStatus, Trigger
+from reconciler.loop.history import PassSummary, Transition
 from reconciler.loop.store.documents import from_document
-from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.records import Intent
 from reconciler.loop.store.tables import good_revisions, intents, owned_apps, passes, servers, transitions
 
 

@@ -14,11 +14,12 @@ from reconciler.core.holds import GoodServer, Hold
 from reconciler.core.proposals import ProposedPlan
 from reconciler.core.setbacks import Setback
 from reconciler.core.types import Revision, ServerStatus, Trigger
+from reconciler.loop.history import PassSummary, Transition
 from reconciler.loop.ports import Clock, Delivery, Proposal, StoredProposal, WaitingProposal
 from reconciler.loop.store import audit, inbox, proposals, reads, safety, shelves, writes
 from reconciler.loop.store.database import Database, open_database
 from reconciler.loop.store.leases import Leases, require_leader
-from reconciler.loop.store.records import Intent, PassSummary, Transition
+from reconciler.loop.store.records import Intent
 from reconciler.loop.store.shelves import Shelf
 from reconciler.loop.store.sqlite import sqlite_url
 
@@ -124,10 +125,13 @@ class Store:
     async def ask(self, proposal: Proposal) -> None:
         """Makes a proposal wait. Open to a process that does not lead."""
         now = self._clock.now()
-        await self._database.write(lambda connection: proposals.ask(connection, proposal, now))
+        await self._database.write(lambda connection: proposals.ask(connection, [(proposal, now)]))
 
     async def keep_proposed(self, proposal: Proposal, planned: ProposedPlan, *, asked: int) -> None:
         await self._write(lambda connection: proposals.write_planned(connection, proposal, planned, asked=asked))
+
+    async def stored(self, proposal: Proposal) -> StoredProposal | None:
+        return await self._database.read(lambda connection: proposals.read_one(connection, proposal))
 
     async def known_proposals(self) -> frozenset[tuple[int, str]]:
         return await self._database.read(proposals.read_known)
