@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
+import anyio
 import psutil
+import structlog
 import uvicorn
 from litestar import Litestar
 
@@ -42,8 +45,21 @@ KINDS = ("forged", "forged", "forged", "forged", "other branch", "repetition", "
 """In turns."""
 
 
+class _Nowhere:
+    """Takes the lines of the log."""
+
+    def info(self, line: str) -> None:
+        """Nobody reads it."""
+
+    warning = error = info
+
+
 async def serve(state_dir: Path, listener: socket.socket) -> None:
-    """The receiver; a line for each time the loop is woken, with the time of a clock that both processes share."""
+    """The receiver; a line for each time the loop is woken, with the time of a clock that both processes share.
+
+    The log is made as `catwalk serve` makes it and thrown away: a full pipe stops whoever writes into it.
+    """
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=lambda *_: _Nowhere())
     store = await open_store(state_dir, SystemClock())
 
     def wake(trigger: Trigger) -> None:
@@ -164,12 +180,13 @@ def measure(rate: float, seconds: float) -> dict[str, object]:
             assert receiver.stdout.readline() == "ready\n"
             process = psutil.Process(receiver.pid)
             before, flood = process.memory_info().rss, Flood(listener.getsockname()[1])
-            used_before = sum(process.cpu_times()[:2])
+            used_before, own_before = sum(process.cpu_times()[:2]), time.process_time()
             try:
-                asyncio.run(flood.run(rate, seconds))
+                anyio.run(flood.run, rate, seconds, backend_options={"use_uvloop": True})
             except TimeoutError:
                 receiver.kill()
                 sys.exit("the receiver does not keep up: half a minute after the end deliveries still wait")
+            own = time.process_time() - own_before
             after, used = process.memory_info().rss, sum(process.cpu_times()[:2]) - used_before
             receiver.terminate()
             told, _ = receiver.communicate(timeout=30)
@@ -185,6 +202,8 @@ def measure(rate: float, seconds: float) -> dict[str, object]:
         "push until answered, s, p50 / p95 / most": _spread(flood.answered_s),
         "memory before / after, MiB": [round(before / 2**20, 1), round(after / 2**20, 1)],
         "processor time a delivery, ms": round(used * 1000 / sum(flood.answers.values()), 2),
+        "processor time of the sender for each, ms": round(own * 1000 / sum(flood.answers.values()), 2),
+        "load of the machine": round(os.getloadavg()[0], 1),
     }
 
 
@@ -201,7 +220,8 @@ def main() -> None:
     parser.add_argument("--descriptor", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve is not None:
-        asyncio.run(serve(options.serve, socket.socket(fileno=options.descriptor)))
+        listener = socket.socket(fileno=options.descriptor)
+        anyio.run(serve, options.serve, listener, backend_options={"use_uvloop": True})
         return
     print(json.dumps(measure(options.rate, options.seconds), indent=1))
 

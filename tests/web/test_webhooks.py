@@ -25,8 +25,8 @@ from reconciler.errors import Unavailable
 from reconciler.loop.ports import Delivery, Proposal
 from reconciler.web.webhooks import Followed, Hooks, webhook_router
 from reconciler.web.webhooks.events import meaning_of
-from reconciler.web.webhooks.flood import BodyBudget, TooMuchAtOnce
-from reconciler.web.webhooks.intake import MOST_A_WRITE, MOST_WAITING, Intake
+from reconciler.web.webhooks.flood import SMALL_BYTES, BodyBudget, Gone, Room, TooLarge, TooMuchAtOnce, read_body
+from reconciler.web.webhooks.intake import MOST_A_WRITE, MOST_URGENT, MOST_WAITING, Intake
 from reconciler.web.webhooks.receiver import MOST_BYTES
 from reconciler.web.webhooks.signature import is_signed
 
@@ -180,14 +180,27 @@ async def test_a_ping_is_answered(desk):
 
 def test_bodies_have_room_together_and_give_it_back():
     budget = BodyBudget(100)
-    with budget.room_for(60), budget.room_for(40), pytest.raises(TooMuchAtOnce), budget.room_for(1):
-        pass
-    with budget.room_for(100):
-        pass
+    with Room(budget) as first, Room(budget) as second:
+        first.take(60)
+        second.take(40)
+        with pytest.raises(TooMuchAtOnce):
+            second.take(1)
+    with Room(budget) as later:
+        later.take(100)
+
+
+def test_large_bodies_leave_room_for_small_ones():
+    budget = BodyBudget(4 * SMALL_BYTES)
+    with Room(budget) as vast, Room(budget) as small:
+        vast.take(SMALL_BYTES)
+        vast.take(SMALL_BYTES)
+        with pytest.raises(TooMuchAtOnce):
+            vast.take(1)
+        small.take(SMALL_BYTES)
 
 
 async def test_a_webhook_for_which_there_is_no_room_may_come_again(desk, monkeypatch):
-    monkeypatch.setattr("reconciler.web.webhooks.flood.BodyBudget.room_for", _full)
+    monkeypatch.setattr("reconciler.web.webhooks.flood.Room.take", _full)
     answer = await desk.deliver(PUSH)
     assert (answer.status_code, int(answer.headers["retry-after"]) > 0) == (503, True)
     assert desk.kept == []
@@ -197,34 +210,93 @@ def _full(*_: object):
     raise TooMuchAtOnce
 
 
-async def test_webhooks_that_come_together_are_kept_together(anyio_backend):
-    writes: list[int] = []
-    begun, go_on = anyio.Event(), anyio.Event()
+class SlowInbox:
+    """Writes one batch at a time, when it is told to go on."""
 
-    class Slow:
-        async def take_in(self, deliveries):
-            writes.append(len(deliveries))
-            begun.set()
-            await go_on.wait()
-            return [True] * len(deliveries)
+    def __init__(self) -> None:
+        self.writes: list[list[str]] = []
+        self.begun, self.go_on = anyio.Event(), anyio.Event()
 
-    intake, news = Intake(Slow()), []
+    async def take_in(self, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        self.writes.append([delivery.id for delivery in deliveries])
+        self.begun.set()
+        await self.go_on.wait()
+        return [True] * len(deliveries)
 
-    async def come(number: int) -> None:
-        news.append(await intake.take_in(Delivery(id=f"d-{number}", trigger=Trigger.WEBHOOK, received_at=NOW)))
+
+async def test_webhooks_that_come_together_are_kept_together_and_a_push_before_all_others(anyio_backend):
+    inbox, news = SlowInbox(), []
+    intake = Intake(inbox)
+
+    async def come(name: str, trigger: Trigger | None = None) -> None:
+        news.append(await intake.take_in(Delivery(id=name, trigger=trigger, received_at=NOW)))
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
-            group.start_soon(come, 0)
-            await begun.wait()
-            for number in range(1, MOST_WAITING + 1):
-                group.start_soon(come, number)
+            group.start_soon(come, "the first")
+            await inbox.begun.wait()
+            for number in range(MOST_WAITING):
+                group.start_soon(come, f"d-{number}")
             await anyio.wait_all_tasks_blocked()
             with pytest.raises(Unavailable):
-                await intake.take_in(Delivery(id="one-more", trigger=None, received_at=NOW))
-            go_on.set()
-    assert news == [True] * (MOST_WAITING + 1)
-    assert writes == [1] + [MOST_A_WRITE] * (MOST_WAITING // MOST_A_WRITE)
+                await come("one more")
+            group.start_soon(come, "a push", Trigger.WEBHOOK)
+            await anyio.wait_all_tasks_blocked()
+            inbox.go_on.set()
+    assert news == [True] * (MOST_WAITING + 2)
+    assert [len(write) for write in inbox.writes] == [1, MOST_A_WRITE + 1] + [MOST_A_WRITE] * 9
+    assert "a push" in inbox.writes[1]
+
+
+async def test_pushes_that_wait_have_a_bound_too(anyio_backend):
+    inbox = SlowInbox()
+    intake = Intake(inbox)
+
+    async def come(name: str) -> None:
+        await intake.take_in(Delivery(id=name, trigger=Trigger.WEBHOOK, received_at=NOW))
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(come, "the first")
+            await inbox.begun.wait()
+            for number in range(MOST_URGENT):
+                group.start_soon(come, f"p-{number}")
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Unavailable):
+                await come("one more")
+            inbox.go_on.set()
+    assert [len(write) for write in inbox.writes] == [1, MOST_URGENT]
+
+
+async def test_a_full_inbox_asks_github_to_come_again(desk):
+    desk.error = Unavailable("too-many-webhooks", "too many webhooks wait to be kept")
+    answer = await desk.deliver(PUSH)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+
+
+async def test_nothing_but_a_post_is_a_webhook(desk):
+    answer = await desk.client.get("/webhooks/github")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_a_body_without_an_announced_size_is_bounded(anyio_backend):
+    async def endless() -> dict[str, object]:
+        return {"type": "http.request", "body": b"x" * 1000, "more_body": True}
+
+    budget = BodyBudget()
+    with Room(budget) as room, pytest.raises(TooLarge):
+        await read_body(endless, room, most_bytes=10_000)
+    assert budget.left == budget.most
+
+
+async def test_a_sender_who_hangs_up_is_left_alone(anyio_backend):
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def cut() -> dict[str, object]:
+        return next(messages)
+
+    with Room(BodyBudget()) as room, pytest.raises(Gone):
+        await read_body(cut, room, most_bytes=10_000)
 
 
 async def test_who_waited_for_a_write_that_failed_is_told(anyio_backend):

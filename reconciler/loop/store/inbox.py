@@ -26,10 +26,9 @@ def take_in(connection: Connection, arrived: Sequence[Delivery]) -> Sequence[boo
     news: list[bool] = []
     for delivery in arrived:
         news.append(delivery.id not in known)
-        if news[-1]:
-            known.add(delivery.id)
-            _keep(connection, delivery)
+        known.add(delivery.id)
     if any(news):
+        _keep(connection, [delivery for delivery, new in zip(arrived, news, strict=True) if new])
         oldest = min(delivery.received_at for delivery in arrived) - KEPT
         connection.execute(delete(deliveries).where(deliveries.c.received_at < time_text(oldest)))
     return news
@@ -47,11 +46,15 @@ def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def _keep(connection: Connection, delivery: Delivery) -> None:
+def _keep(connection: Connection, fresh: Sequence[Delivery]) -> None:
+    connection.execute(insert(deliveries), [_row(delivery) for delivery in fresh])
+    if proposed := [(each.proposal, each.received_at) for each in fresh if each.proposal is not None]:
+        proposals.ask(connection, proposed)
+    for delivery in fresh:
+        if delivery.replanned:
+            proposals.ask_again(connection, delivery.replanned)
+
+
+def _row(delivery: Delivery) -> dict[str, str]:
     trigger = delivery.trigger.value if delivery.trigger is not None else ""
-    row = {"id": delivery.id, "trigger": trigger, "received_at": time_text(delivery.received_at)}
-    connection.execute(insert(deliveries).values(row))
-    if delivery.proposal is not None:
-        proposals.ask(connection, delivery.proposal, delivery.received_at)
-    if delivery.replanned:
-        proposals.ask_again(connection, delivery.replanned)
+    return {"id": delivery.id, "trigger": trigger, "received_at": time_text(delivery.received_at)}

@@ -5,13 +5,12 @@ it. Bytes are compared, in constant time: the comparison of texts refuses a head
 an exception.
 """
 
-import hashlib
 import hmac
 from typing import Final
 
 from reconciler.core.secret import SecretValue
 
-HEADER: Final = "x-hub-signature-256"
+HEADER: Final = b"x-hub-signature-256"
 _PREFIX: Final = b"sha256="
 _DIGITS: Final = 64
 
@@ -23,5 +22,5 @@ def is_signature(value: bytes) -> bool:
 
 def is_signed(body: bytes, signature: bytes, secret: SecretValue) -> bool:
     """Whether `signature`, the value of `X-Hub-Signature-256`, belongs to exactly these bytes."""
-    expected = _PREFIX + hmac.new(secret.reveal().encode("utf-8"), body, hashlib.sha256).hexdigest().encode("ascii")
+    expected = _PREFIX + hmac.digest(secret.reveal().encode("utf-8"), body, "sha256").hex().encode("ascii")
     return hmac.compare_digest(expected, signature)
