@@ -16,7 +16,7 @@ from reconciler.fly.client import MachinesAPI, OnCall
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.logs import FlyLogs
 from reconciler.fly.probe import DataPath, MCPProber
-from reconciler.fly.session import Patience
+from reconciler.fly.session import LAG_S, Patience
 from reconciler.loop.ports import Fleet
 from reconciler.settings import Settings
 
@@ -44,6 +44,8 @@ class Address:
     """How many servers may be started, changed or stopped at the same time."""
     probes_at_once: int = 8
     """How many may be asked for an MCP answer at the same time."""
+    lists_lag_s: float = 0.0
+    """How long a new machine may be missing from lists."""
     handover_s: float = 5.0
     """What the callers of a machine get to finish before it goes."""
 
@@ -86,6 +88,7 @@ def fly_address(settings: Settings) -> Address:
         data_path=flycast(settings.flycast_url),
         starts_at_once=FLY_STARTS_AT_ONCE,
         probes_at_once=PROBES_AT_ONCE,
+        lists_lag_s=LAG_S,
         handover_s=FLY_HANDOVER_S,
     )
 

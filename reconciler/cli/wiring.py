@@ -118,7 +118,6 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         store, same_key = await _open_store(request, settings, opened)
         secrets = _secrets(request)
         doors = await opened.enter_async_context(_machines(request, secrets))
-        catalog = await opened.enter_async_context(PackageCatalog())
         remotes = _remotes(request, opened)
         latest = await store.latest_pass()
         plain = partial(read_manifests, environment=request.settings.environment)
@@ -132,7 +131,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             source=request.source,
             read_manifests=fleet.read_manifests,
             secrets=secrets,
-            catalog=catalog,
+            catalog=await opened.enter_async_context(PackageCatalog()),
             fleet=fleet,
             prober=WholeFleetProber(doors.prober, remotes, secrets.redact),
             remotes=remotes,
@@ -142,6 +141,7 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             progress=request.progress,
             gates=() if lead is None else (lead, same_key),
             trust=_trust(request, memory),
+            intents=store,
         )
         yield Wired(
             ports=ports,
@@ -208,6 +208,7 @@ def _pass_settings(request: Request) -> PassSettings:
         digest_key=given_key(given) if given is not None else digest_key(request.place.state_dir),
         servers_at_once=request.address.starts_at_once,
         probes_at_once=request.address.probes_at_once,
+        lists_lag_s=request.address.lists_lag_s,
     )
 
 

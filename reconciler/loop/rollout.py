@@ -19,6 +19,7 @@ from reconciler.core.setbacks import Setback
 from reconciler.core.types import Observation, ServerState, ServerStatus, Snapshot, Trigger
 from reconciler.errors import CatwalkError, Refused
 from reconciler.loop.apply import DONE, Applier, Order
+from reconciler.loop.cut_off import CutOff
 from reconciler.loop.desired import Desired
 from reconciler.loop.draft import Draft
 from reconciler.loop.faults import stack_of
@@ -53,6 +54,7 @@ class RollOut:
         self._reader = reader
         self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.servers_at_once)
         self.health = HealthWindow(ports, settings)
+        self._cut_off = CutOff(ports.intents, lists_lag_s=settings.lists_lag_s)
         self._agreed_apps: frozenset[str] = frozenset()
         """What the memory knew of agreed removals at the last plan."""
 
@@ -101,6 +103,7 @@ class RollOut:
         assert desired.accepted is not None
         memory = self._ports.memory
         self._agreed_apps = await memory.agreed_apps()
+        now = self._ports.clock.now()
         snapshot = Snapshot(
             fleet=desired.accepted.manifests.fleet,
             revision=desired.accepted.revision,
@@ -108,8 +111,8 @@ class RollOut:
             observation=observation,
             blocked=desired.blocked,
             owned_apps=await memory.owned_apps(),
-            now=self._ports.clock.now(),
-            setbacks=_due(await memory.setbacks(), retry_from),
+            now=now,
+            setbacks=(*_due(await memory.setbacks(), retry_from), *await self._cut_off.setbacks(now)),
             prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
             confirmed_apps=agreed | self._agreed_apps,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from reconciler.loop.clock import Pause, pause
+from reconciler.loop.cut_off import NoIntents, OpenIntents
 from reconciler.loop.ports import (
     Clock,
     Fleet,
@@ -38,6 +39,7 @@ class Ports:
     trust: Trust = field(default_factory=TrustsAll)
     remotes: Remotes = field(default_factory=NoRemotes)
     pause: Pause = pause
+    intents: OpenIntents = field(default_factory=NoIntents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +64,6 @@ class PassSettings:
     probe_again_s: float = 60.0
     """How often a server that never sleeps is probed again. One that may sleep is probed only when it has changed:
     a probe is traffic, and would keep it awake for ever."""
+    lists_lag_s: float = 0.0
+    """How long a machine that was made may be missing from lists, and so how long a server waits for which an earlier
+    process was making a machine when it was cut off."""

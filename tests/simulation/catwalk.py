@@ -21,6 +21,7 @@ from reconciler.core.types import Observation, ProbeResult, Revision, Trigger
 from reconciler.errors import EnvironmentFault, InvalidManifests, Unavailable
 from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
+from reconciler.fly.session import LAG_S
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.progress import ProgressEvent, RevisionAccepted
 from reconciler.loop.setup import PassSettings, Ports
@@ -256,8 +257,11 @@ class Life:
             memory=_Mortal(self.store, self),  # type: ignore[arg-type] - see its class.
             clock=self.outside.clock,
             progress=self,
+            intents=self.store,
         )
-        settings = PassSettings(runner_image=RUNNER_IMAGE, digest_key=b"k" * 32, look_again_s=4, window_margin_s=4)
+        settings = PassSettings(
+            runner_image=RUNNER_IMAGE, digest_key=b"k" * 32, look_again_s=4, window_margin_s=4, lists_lag_s=LAG_S
+        )
         self._reconciler = Reconciler(ports, settings)
 
     def on_event(self, event: ProgressEvent) -> None:
