@@ -7,7 +7,6 @@ that is possible is part of the answer (`is_clear`), and a policy refuses what i
 """
 
 import json
-from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, cast
 
 from gateway.protocol.affinity import machine_of_state
@@ -28,9 +27,8 @@ _DECODER = json.JSONDecoder(object_pairs_hook=tuple)
 _STRICT_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_constant=_refuse_constant)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One JSON-RPC message, as far as anybody but the server cares."""
+class Call(NamedTuple):
+    """One JSON-RPC message, as far as anybody but the server cares. A tuple, because every call makes one."""
 
     method: str = ""
     """Empty for a response, and for what could not be read."""
@@ -105,7 +103,7 @@ def _parse(text: str, decoder: json.JSONDecoder) -> object:
 
 
 def _is_clear(pairs: _Pairs, last: dict[str, object], keys: frozenset[str]) -> bool:
-    if len(last) == len(pairs) and last.keys() <= _USUAL_KEYS:
+    if len(last) == len(pairs) and _USUAL_KEYS.issuperset(last):
         return True
     seen: set[str] = set()
     for name, _ in pairs:

@@ -4,8 +4,6 @@ What `gateway.aggregate.passing` does by ASGI. An event stream is written anew e
 it is, unless it may hold something that the client must get in another form: then it is kept until it is whole.
 """
 
-from collections.abc import Callable
-
 from gateway.aggregate.events import EventReader, rewritten
 from gateway.aggregate.passing import MAX_HELD_BYTES, Changes
 from gateway.edge.carriage import Carriage
@@ -23,7 +21,7 @@ _BODILESS = frozenset({204, 304})
 class AlteredCall(EdgeCall):
     """Implements `ResponseSink` for one client of the common address."""
 
-    __slots__ = ("_answering", "_changes", "_held", "_held_head", "_keeps_length", "_reader")
+    __slots__ = ("_answering", "_changes", "_held", "_held_head", "_is_events", "_keeps_length", "_reader")
 
     def __init__(self, carriage: Carriage, client: ClientConnection, given: Given) -> None:
         super().__init__(carriage.plan, carriage.asked, client, given)
@@ -32,6 +30,7 @@ class AlteredCall(EdgeCall):
         self._reader: EventReader | None = None
         self._held: bytearray | None = None
         self._held_head: ResponseHead | None = None
+        self._is_events = False
         self._keeps_length = False
         """Whether the client gets the length that the server announced."""
 
@@ -39,8 +38,8 @@ class AlteredCall(EdgeCall):
         """Everything in one write, unless it is not for the client."""
         if self._is_of_proxy(head):
             self._reason = body
-        elif self._answering.lost is not None and head.status == _NOT_FOUND:
-            self._begin_again(self._answering.lost)
+        elif head.status == _NOT_FOUND and self._answering.in_session:
+            self._begin_again()
         else:
             self._write_whole(head, body)
 
@@ -48,8 +47,8 @@ class AlteredCall(EdgeCall):
         """Begin a stream, or wait for a body that may have to be changed."""
         if self._is_of_proxy(head):
             self._reason = b""
-        elif self._answering.lost is not None and head.status == _NOT_FOUND:
-            self._begin_again(self._answering.lost)
+        elif head.status == _NOT_FOUND and self._answering.in_session:
+            self._begin_again()
         elif head.is_event_stream:
             self._reader = EventReader()
             self._pass(head)
@@ -97,7 +96,9 @@ class AlteredCall(EdgeCall):
         self._start(head, is_chunked=not self._keeps_length)
 
     def _client_head(self, head: ResponseHead) -> bytes:
-        return self._shared.heads.translate_part(self.plan.forward, head, keeps_length=self._keeps_length)
+        part = self._shared.heads.translate_part(self.plan.forward, head, keeps_length=self._keeps_length)
+        self._is_events = part.is_event_stream
+        return part.encoded
 
     def _hold(self, held: bytearray, data: bytes) -> None:
         """Until it is whole, or too large to be one that has to be changed."""
@@ -123,7 +124,7 @@ class AlteredCall(EdgeCall):
 
     def _changed(self, head: ResponseHead, body: bytes) -> bytes:
         """Raises UpstreamBroken where an event is too large."""
-        if head.is_event_stream:
+        if self._is_events:
             reader = EventReader()
             return rewritten(reader, body, self._all_changes().applied) + reader.rest()
         marker = self._answering.marker
@@ -137,9 +138,9 @@ class AlteredCall(EdgeCall):
             self._changes = self._answering.changes()
         return self._changes
 
-    def _begin_again(self, forget_session: Callable[[], None]) -> None:
+    def _begin_again(self) -> None:
         """ASGI starts another session with the server, which is no reason for the client to start anew."""
-        forget_session()
+        self._answering.session_lost()
         self._give_up()
 
     def _give_up(self) -> None:
@@ -147,9 +148,9 @@ class AlteredCall(EdgeCall):
         super()._give_up()
 
     def _refuse(self, error: RelayFault | SessionNotFound) -> None:
-        if isinstance(error, SessionNotFound) and self._answering.lost is not None and not self.has_begun:
+        if isinstance(error, SessionNotFound) and self._answering.in_session and not self.has_begun:
             self._shared.observers.happened(Event.SESSION_LOST, self._server)
-            self._begin_again(self._answering.lost)
+            self._begin_again()
         else:
             super()._refuse(error)
 

@@ -1,12 +1,11 @@
 """What the edge knows of a request to the common address, and what it makes of it. Values."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.aggregate.callers import View
-from gateway.aggregate.names import Target
 from gateway.aggregate.passing import Changes
+from gateway.aggregate.routing import Destination
 from gateway.calls import Call
 from gateway.edge.plans import Plan
 from gateway.relay.wire import Headers
@@ -27,25 +26,31 @@ class CommonHead:
     """Of a stateless client, which says it in the head."""
     name: str = ""
     """The same for the name or URI."""
-    target: Target | None = None
-    """What that name stands for, where it is one of a tool or a prompt."""
+    place: Destination | None = None
+    """Where a tool or a prompt of that name is."""
     session_key: bytes = b""
     """Of a client with a session."""
     expires_at_s: float | None = None
     """When that session is over (Unix seconds)."""
 
 
-class Answering(NamedTuple):
+class Answering(Protocol):
     """What becomes of the server's answer, and who wants to know when it is over."""
 
-    changes: Callable[[], Changes]
-    """Worked out only where something may have to be changed."""
     marker: bytes | None
     """A plain JSON body without these bytes passes as it is; None where all of them do."""
-    lost: Callable[[], None] | None
-    """In a session: 404 says that the server knows it no more and has carried out nothing. Forgets that session."""
-    began: Callable[[], None]
-    ended: Callable[[], None]
+    in_session: bool
+    """Whether 404 says that the server knows the session no more, and has carried out nothing."""
+
+    def changes(self) -> Changes:
+        """What is changed; asked for only where something may have to be."""
+        ...
+
+    def began(self) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def session_lost(self) -> None: ...
 
 
 class Carriage(NamedTuple):

@@ -35,6 +35,11 @@ class Directed(NamedTuple):
     body: bytes
     members: Members
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it asks for a resource."""
+        return self.members.call.method == READ
+
 
 def direct_stateless(core: Core, head: CommonHead, body: bytes) -> Directed | None:
     """The request of a client without a session, in agreement with its head."""
@@ -74,7 +79,7 @@ def raw_id(members: Members) -> str:
 def _stateless_place(core: Core, head: CommonHead, body: bytes) -> Destination | None:
     if head.method == READ:
         return core.router.owned(head.view, _asker_in(head.view, body), head.name)
-    return Destination(server=head.target.server, name=head.target.name) if head.target is not None else None
+    return head.place
 
 
 def _asker_in(view: View, body: bytes) -> Callable[[], Asker]:

@@ -13,6 +13,7 @@ from gateway.aggregate.core import Core
 from gateway.aggregate.endpoint import PATH
 from gateway.aggregate.gathering import RefusedRequest
 from gateway.aggregate.media_types import check_media_types
+from gateway.aggregate.routing import Destination
 from gateway.edge.carriage import CommonHead
 from gateway.edge.heads import read_plain_head
 from gateway.headers import SESSION_HEADER, read_client_headers
@@ -103,7 +104,9 @@ def _stateless(head: CommonHead, routing: dict[str, str]) -> CommonHead | None:
         return None
     name = decode_header_value(written)
     target = head.view.names.target(name)
-    return replace(head, method=method, name=name, target=target if target and target.is_certain else None)
+    is_certain = target is not None and target.is_certain
+    place = Destination(server=target.server, name=target.name) if target is not None and is_certain else None
+    return replace(head, method=method, name=name, place=place)
 
 
 def _has_expired(head: CommonHead) -> bool:

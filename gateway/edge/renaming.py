@@ -1,16 +1,15 @@
 """Another name or URI in a message, put in its place without writing the message anew.
 
-What is looked for is the member as nearly every client writes it, `"name":"time__now"`, with or without white space. If
-it stands in the text exactly once it is replaced, and whoever calls has to read the result: only if `params` then has
-the new value was it the right place. Whatever is written otherwise is left to the ASGI path.
+What is looked for is the member as nearly every client writes it, `"name":"time__now"`, with or without a space. If it
+stands in the text exactly once it is replaced, and whoever calls has to read the result: only if `params` then has the
+new value was it the right place. Whatever is written otherwise is left to the ASGI path.
 """
 
 import re
 from functools import lru_cache
 
-_PLAIN = re.compile(rb"[\x20\x21\x23-\x5b\x5d-\x7e]+")
-_GAP = rb"[ \t\n\r]*"
-_NAMES = re.compile(rb'"name"' + _GAP + rb":" + _GAP + rb'"([\x20\x21\x23-\x5b\x5d-\x7e]+)"')
+_PLAIN = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
+_NAMES = re.compile(rb'"name": ?"([\x20\x21\x23-\x5b\x5d-\x7e]+)"')
 
 
 def names_in(body: bytes) -> set[str]:
@@ -24,17 +23,18 @@ def renamed(body: bytes, key: str, old: str, new: str) -> bytes | None:
     """
     if old == new:
         return body
-    pattern = _member(key, old)
-    if pattern is None or _PLAIN.fullmatch(new.encode("utf-8")) is None:
-        return None
-    changed, count = pattern.subn(b'\\g<1>"%b"' % new.encode("ascii"), body)
-    return changed if count == 1 else None
+    for written, wanted in _members(key, old, new):
+        if written in body:
+            return body.replace(written, wanted) if body.count(written) == 1 else None
+    return None
 
 
 @lru_cache(maxsize=4096)
-def _member(key: str, value: str) -> re.Pattern[bytes] | None:
-    """Remembered, because every call of a tool asks. A plain value needs no escapes, neither here nor in JSON."""
-    raw = value.encode("utf-8")
-    if _PLAIN.fullmatch(raw) is None:
-        return None
-    return re.compile(b'("%b"%b:%b)"%b"' % (key.encode("ascii"), _GAP, _GAP, re.escape(raw)))
+def _members(key: str, old: str, new: str) -> tuple[tuple[bytes, bytes], ...]:
+    """How the member may be written, and how it is then. A plain value needs no escapes. Remembered, because every call
+    of a tool asks.
+    """
+    if _PLAIN.fullmatch(old) is None or _PLAIN.fullmatch(new) is None:
+        return ()
+    gaps = ("", " ")
+    return tuple((f'"{key}":{gap}"{old}"'.encode("ascii"), f'"{key}":{gap}"{new}"'.encode("ascii")) for gap in gaps)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
+from typing import NamedTuple
 
 from gateway.answers import ClientResponseHead, answer_head
 from gateway.decision import Forward
@@ -12,21 +13,26 @@ from gateway.relay import ResponseHead
 from gateway.sessions import CapsuleSealer
 
 _MAX_HEADS = 4096
-_LENGTH = b"content-length"
-_PART = "part of a request to the common address"
-"""In place of a principal, on which such heads do not depend."""
 _Key = tuple[bytes, bytes | None, bool, str]
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode("ascii")) for status in HTTPStatus}
+
+
+class PartHead(NamedTuple):
+    """A head as bytes, and whether events follow it."""
+
+    encoded: bytes
+    is_event_stream: bool
 
 
 class ResponseHeads:
     """Translates the heads of upstreams into those for clients. What it returns has no empty line at its end yet."""
 
-    __slots__ = ("_known", "_sealer")
+    __slots__ = ("_known", "_parts", "_sealer")
 
     def __init__(self, sealer: CapsuleSealer) -> None:
         self._sealer = sealer
         self._known: dict[_Key, bytes] = {}
+        self._parts: dict[tuple[bytes, bool], PartHead] = {}
 
     def translate(self, forward: Forward, head: ResponseHead) -> bytes:
         """Status line and headers for the client.
@@ -40,27 +46,29 @@ class ResponseHeads:
         known = self._known.get(key)
         return known if known is not None else self._learn(key, forward, head)
 
-    def translate_part(self, forward: Forward, head: ResponseHead, *, keeps_length: bool) -> bytes:
+    def translate_part(self, forward: Forward, head: ResponseHead, *, keeps_length: bool) -> PartHead:
         """The same for an answer to a part of a request to the common address, whose sessions are its own; without the
         length where the body may become another.
 
         Raises:
             SessionNotFound, UpstreamBroken: as `gateway.answers.answer_head`.
         """
-        is_remembered = bool(head.block) and head.status < 400 and head.value(SESSION_HEADER) is None
-        key = (head.block, _LENGTH if keeps_length else None, False, _PART)
-        known = self._known.get(key) if is_remembered else None
+        key = (head.block, keeps_length)
+        known = self._parts.get(key) if head.block else None
         if known is not None:
             return known
         made = answer_head(forward, head, self._sealer)
-        dropped = {SESSION_HEADER} if keeps_length else {SESSION_HEADER, _LENGTH}
+        dropped = {SESSION_HEADER} if keeps_length else {SESSION_HEADER, b"content-length"}
         encoded = encode_head(replace(made, headers=[each for each in made.headers if each[0] not in dropped]))
-        return self._keep(key, encoded) if is_remembered else encoded
+        part = PartHead(encoded, head.is_event_stream)
+        if head.block and head.status < 400 and head.value(SESSION_HEADER) is None:
+            if len(self._parts) >= _MAX_HEADS:
+                del self._parts[next(iter(self._parts))]
+            self._parts[key] = part
+        return part
 
     def _learn(self, key: _Key, forward: Forward, head: ResponseHead) -> bytes:
-        return self._keep(key, encode_head(answer_head(forward, head, self._sealer)))
-
-    def _keep(self, key: _Key, encoded: bytes) -> bytes:
+        encoded = encode_head(answer_head(forward, head, self._sealer))
         if len(self._known) >= _MAX_HEADS:
             del self._known[next(iter(self._known))]
         self._known[key] = encoded
