@@ -4,8 +4,8 @@ It is the same for Fly and for the embedded engine; the base address is the only
 every caller relies on: calls stay under the rate limits, every call ends in time, no answer is read without bound,
 nothing is repeated that could happen twice, and the token goes nowhere but into the header.
 
-One instance has one cookie jar, whatever the number of its pools: the `fly_flaps_affinity` cookie brings later calls
-for an app to the node that saw its creation, which is the only way to read one's own writes.
+One instance has one set of cookies, whatever the number of its pools: the `fly_flaps_affinity` cookie brings later
+calls for an app to the node that saw its creation, which is the only way to read one's own writes.
 """
 
 import json

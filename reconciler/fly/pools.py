@@ -2,12 +2,11 @@
 
 For each request the HTTP library looks at every connection that rests in its pool, so that a look at a thousand
 machines through one pool costs twice as much processor time as through four (tests/bench/README.md). All of them share
-one cookie jar, because a cookie says which node has seen a write.
+their cookies, because a cookie says which node has seen a write.
 """
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar
 from ssl import SSLContext
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler.fly import lanes
+from reconciler.fly.affinity import Affinity, no_cookies
 
 POOLS: Final = 4
 CONNECTIONS: Final = lanes.WAITS + lanes.UNDER_LEASE + lanes.SHORT
@@ -33,9 +33,9 @@ class Pools:
             headers: sent with every request.
             verify: the certificates that are trusted; true stands for those that the HTTP library brings.
         """
-        jar = CookieJar()
         trusted = httpx.create_ssl_context() if verify is True else verify
-        self._clients = [_client(base_url, headers, trusted, jar) for _ in range(POOLS)]
+        self._clients = [_client(base_url, headers, trusted) for _ in range(POOLS)]
+        self._cookies = Affinity()
         self._in_flight = [0] * POOLS
         self.host = self._clients[0].base_url.host
         """For messages."""
@@ -58,9 +58,15 @@ class Pools:
         chosen = min(range(POOLS), key=self._in_flight.__getitem__)
         self._in_flight[chosen] += 1
         try:
-            request = self._clients[chosen].stream(method, path, params=params, headers=headers, content=content)
-            async with request as response:
+            client = self._clients[chosen]
+            request = client.build_request(method, path, params=params, headers=headers, content=content)
+            self._cookies.add_to(request)
+            response = await client.send(request, stream=True)
+            try:
+                self._cookies.keep(response)
                 yield response
+            finally:
+                await response.aclose()
         finally:
             self._in_flight[chosen] -= 1
 
@@ -70,14 +76,12 @@ class Pools:
             await client.aclose()
 
 
-def _client(
-    base_url: str, headers: Mapping[str, str], verify: SSLContext | bool, cookies: CookieJar
-) -> httpx.AsyncClient:
+def _client(base_url: str, headers: Mapping[str, str], verify: SSLContext | bool) -> httpx.AsyncClient:
     each = CONNECTIONS // POOLS
     return httpx.AsyncClient(
         base_url=base_url.rstrip("/"),
         headers=headers,
-        cookies=cookies,
+        cookies=no_cookies(),
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
         limits=httpx.Limits(max_connections=each, max_keepalive_connections=each),
         # A proxy of the environment is right for Fly and wrong for an engine on this machine.
