@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
-from reconciler.core.gateway_rules import GatewayRules, GroupGrant, TokenGrant
+from reconciler.core.gateway_rules import GatewayRules, GroupGrant, NamePrefix, TokenGrant
 from reconciler.core.problems import Problem
 from reconciler.sources.manifest_callers import Callers, Read, caller_problems, limits_of, providers_of
 from reconciler.sources.yaml_nodes import Document, Path
@@ -16,6 +16,7 @@ from schemas.v1.manifest import Manifest
 
 TOKENS: Path = ("gateway", "auth", "tokens")
 ACCESS: Path = ("gateway", "access")
+PREFIX: Path = ("gateway", "aggregate", "prefix")
 
 
 def gateway_rules(manifests: Read) -> GatewayRules:
@@ -33,7 +34,17 @@ def gateway_rules(manifests: Read) -> GatewayRules:
         providers=providers_of(manifests),
         groups=tuple(groups),
         limits=limits_of(manifests),
+        prefix=_prefix(manifests),
     )
+
+
+def _prefix(manifests: Read) -> NamePrefix:
+    stated = [manifest.gateway.aggregate.prefix for _, manifest in manifests if _states_prefix(manifest)]
+    return NamePrefix(stated[0]) if stated else NamePrefix.ALWAYS
+
+
+def _states_prefix(manifest: Manifest) -> bool:
+    return "prefix" in manifest.gateway.aggregate.model_fields_set
 
 
 def _granted(manifests: Read) -> set[str]:
@@ -57,6 +68,7 @@ def _servers(manifests: Read, name: str) -> tuple[tuple[str, tuple[str, ...]], .
 def gateway_problems(manifests: Read, servers: Sequence[str]) -> Iterator[Problem]:
     """What is wrong with the rules of a fleet whose manifests could all be read."""
     yield from _repeated(manifests)
+    yield from _contradictory(manifests)
     callers, granted = Callers(manifests), _granted(manifests)
     yield from caller_problems(manifests, servers, granted)
     for document, manifest in manifests:
@@ -101,6 +113,15 @@ def _repeated(manifests: Read) -> Iterator[Problem]:
             if other is not document:
                 message = f"the token `{name}` is declared here and at {other.key_place(path)}"
                 yield _problem(document, path, "duplicate-token", message, "rename or remove one of the two")
+
+
+def _contradictory(manifests: Read) -> Iterator[Problem]:
+    stating = [(document, manifest) for document, manifest in manifests if _states_prefix(manifest)]
+    for document, manifest in stating[1:]:
+        first, other = stating[0]
+        if manifest.gateway.aggregate.prefix != other.gateway.aggregate.prefix:
+            message = f"`prefix` is another one here than at {first.key_place(PREFIX)}"
+            yield _problem(document, PREFIX, "contradictory-prefix", message, "state it once for the fleet")
 
 
 def _near(name: str, known: Sequence[str]) -> str:

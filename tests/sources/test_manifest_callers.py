@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.core.gateway_rules import CallerLimits, IdentityProvider
+from reconciler.core.gateway_rules import CallerLimits, IdentityProvider, NamePrefix
 from reconciler.errors import InvalidManifests
 from reconciler.sources.manifests import read_manifests
 
@@ -136,3 +136,27 @@ def test_one_provider_and_one_limit_have_one_place():
 def test_loopback_needs_no_encryption(host):
     gateway = CORP.replace("https://login.acme.com/realms/acme", f'"http://{host}"') + ACCESS
     assert read_manifests(fleet(gateway)).gateway.providers[0].issuer == f"http://{host}"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "prefix"),
+    [
+        pytest.param("  access: {}\n", NamePrefix.ALWAYS, id="not stated"),
+        pytest.param("  aggregate: {prefix: always}\n", NamePrefix.ALWAYS, id="always"),
+        pytest.param("  aggregate: {prefix: unless-alone}\n", NamePrefix.UNLESS_ALONE, id="unless alone"),
+    ],
+)
+def test_a_manifest_says_when_names_have_a_prefix(gateway, prefix):
+    assert read_manifests(fleet(gateway)).gateway.prefix is prefix
+
+
+def test_two_manifests_that_contradict_each_other_about_the_prefix_are_refused():
+    other = "servers:\n  time:\n    package: npm:y@1.0.0\n"
+    files = fleet("  aggregate: {prefix: always}\n") | fleet(
+        "  aggregate: {prefix: unless-alone}\n", file="b/catwalk.yaml", servers=other
+    )
+    with pytest.raises(InvalidManifests) as raised:
+        read_manifests(files)
+    (problem,) = raised.value.problems
+    assert problem.code == "contradictory-prefix"
+    assert "catwalk.yaml:7" in problem.message

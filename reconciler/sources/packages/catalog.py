@@ -16,6 +16,7 @@ from reconciler.core.types import PackageReference, Registry
 from reconciler.errors import SourceError
 from reconciler.sources.packages.cache import AnswerCache, cache_folder
 from reconciler.sources.packages.fetch import certificates
+from reconciler.sources.packages.lookups import RegistryTransport
 from reconciler.sources.packages.npm import npm_registry_name, npm_release
 from reconciler.sources.packages.npm_settings import NpmSettings
 from reconciler.sources.packages.pypi import pypi_release
@@ -62,9 +63,10 @@ class PackageCatalog:
     async def _opened_client(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._client is None:
+                trusted = await anyio.to_thread.run_sync(certificates, self._environment)
                 self._client = httpx.AsyncClient(
-                    verify=await anyio.to_thread.run_sync(certificates, self._environment),
-                    limits=httpx.Limits(max_connections=CONNECTIONS),
+                    verify=trusted,
+                    transport=RegistryTransport(verify=trusted, most_connections=CONNECTIONS),
                     follow_redirects=True,
                 )
         return self._client
