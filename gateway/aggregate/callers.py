@@ -9,13 +9,15 @@ import hashlib
 from dataclasses import dataclass
 
 from gateway.access import ANONYMOUS, Grant, Limits, Undecided
-from gateway.aggregate.names import Names
+from gateway.aggregate.names import Names, Prefix
 from gateway.problems import Refused, internal_fault
 from gateway.routing import RouteTable
 from gateway.settings import GatewaySettings
 
 _MAX_VIEWS = 1000
 _MOST_FETCHES = 4
+Generation = tuple[int, int, Prefix]
+"""Of the routes and of the rules about callers, and how names are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class View:
     servers: tuple[str, ...]
     """In the order of their names."""
     names: Names
-    generation: tuple[int, int]
+    generation: Generation
     expires_at_s: float | None
     limits: Limits | None = None
     """How much the caller may ask for; a request here counts once, however many servers it reaches."""
@@ -78,13 +80,16 @@ class Callers:
     def is_good(self, view: View) -> bool:
         """Whether a view that was found before still holds."""
         is_over = view.expires_at_s is not None and view.expires_at_s <= self._settings.now()
-        return not is_over and view.generation == self._generation()
+        return not is_over and view.generation == self.generation
 
-    def _generation(self) -> tuple[int, int]:
-        return self._routes.generation, self._settings.access.generation
+    @property
+    def generation(self) -> Generation:
+        """Changes whenever a caller could see something else."""
+        settings = self._settings
+        return self._routes.generation, settings.access.generation, settings.aggregate.prefix()
 
     def _look(self, authorization: bytes | None) -> View:
-        generation = self._generation()
+        generation = self.generation
         admit = self._settings.access.admit
         # Without any server the caller is asked for all the same: a stranger learns nothing, not even that.
         names = self._routes.servers or ("",)
@@ -93,7 +98,7 @@ class Callers:
         return View(
             principal=_principal(grants),
             servers=servers,
-            names=Names(servers, self._settings.aggregate.prefix),
+            names=Names(servers, generation[2]),
             generation=generation,
             limits=next((each.limits for each in grants.values()), None),
             expires_at_s=min((each.expires_at_s for each in grants.values() if each.expires_at_s), default=None),

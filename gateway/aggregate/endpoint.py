@@ -113,15 +113,12 @@ class AggregateEndpoint:
         await self._observed(visit)
 
     async def _watch(self) -> None:
-        seen = self._generation()
+        seen = self._core.callers.generation
         while True:
             await asyncio.sleep(_LOOK_S)
-            if self._generation() != seen:
-                seen = self._generation()
+            if self._core.callers.generation != seen:
+                seen = self._core.callers.generation
                 self._core.attention.pulse()
-
-    def _generation(self) -> tuple[int, int]:
-        return self._routes.generation, self._settings.access.generation
 
     async def _observed(self, visit: Visit) -> None:
         began_s = self._settings.monotonic()

@@ -19,12 +19,16 @@ def _unknown(_: str) -> Running | None:
     return None
 
 
+def _always() -> Prefix:
+    return Prefix.ALWAYS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
     """Times in seconds."""
 
-    prefix: Prefix = Prefix.ALWAYS
-    """When tools and prompts are named after their server."""
+    prefix: Callable[[], Prefix] = _always
+    """When tools and prompts are named after their server, now."""
     list_timeout_s: float = 8.0
     """How long one server may take for its part of a list. Hosts give up on a connection after ten seconds or more, and
     a server that starts from an image takes a few."""

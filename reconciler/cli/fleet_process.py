@@ -25,6 +25,7 @@ from reconciler.cli.auditing import AuditBook
 from reconciler.cli.facts import FactsBook
 from reconciler.cli.fleet_view import LiveFleetView, Told
 from reconciler.cli.gateway_access import FollowedAccess
+from reconciler.cli.gateway_names import FollowedNames
 from reconciler.cli.place import Endpoint, Place, remove_endpoint, write_endpoint
 from reconciler.cli.progress_log import EndOfLogContext, LogContext
 from reconciler.cli.progress_text import status_detail
@@ -73,6 +74,7 @@ class Stage:
     routes: RouteTable
     keeper: RouteKeeper
     remotes: RemoteServers
+    names: FollowedNames
     book: UsageBook
     progress: Progress
     metrics: LoopMetrics
@@ -120,7 +122,7 @@ class _Cast:
 
 def set_stage(gateway_url: str, data_path: DataPath, outside: OutsideRules, *voices: Progress) -> Stage:
     """Everything that listens: state and routes first, then those who tell people."""
-    live, routes, book = LiveState(), RouteTable(), UsageBook()
+    live, routes, book, names = LiveState(), RouteTable(), UsageBook(), FollowedNames()
     remotes = RemoteServers(outside)
     keeper = RouteKeeper(routes, data_path, remotes)
     registry = CollectorRegistry()
@@ -132,8 +134,9 @@ def set_stage(gateway_url: str, data_path: DataPath, outside: OutsideRules, *voi
         routes=routes,
         keeper=keeper,
         remotes=remotes,
+        names=names,
         book=book,
-        progress=Chorus(LogContext(), live, keeper, book, metrics, *voices, EndOfLogContext()),
+        progress=Chorus(LogContext(), live, keeper, names, book, metrics, *voices, EndOfLogContext()),
         metrics=metrics,
         registry=registry,
     )
@@ -206,7 +209,7 @@ def _gateway_settings(stage: Stage, manner: Manner) -> GatewaySettings:
         return what_runs(stage.live.status(server))
 
     observers = (*manner.gateway.observers, manner.audit, GatewayMetrics(stage.registry))
-    aggregate = replace(manner.gateway.aggregate, running=running)
+    aggregate = replace(manner.gateway.aggregate, running=running, prefix=stage.names.prefix)
     settings = replace(manner.gateway, server_note=note, observers=observers, aggregate=aggregate)
     if manner.access is None:
         return settings
@@ -277,6 +280,7 @@ async def _remember(stage: Stage, connected: Wired, manner: Manner, facts: Facts
     statuses, latest = await connected.store.statuses(), await connected.store.latest_pass()
     if manner.access is not None:
         manner.access.remember(latest)
+    stage.names.remember(latest)
     stage.live.remember(latest, statuses)
     await facts.remember(latest)
     stage.book.remember(await connected.store.transitions(limit=MOST_TRANSITIONS))

@@ -1,6 +1,15 @@
 """Who may use which servers through the gateway, as the manifests state it. Hashes only: a token is nowhere."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class NamePrefix(StrEnum):
+    """When tools and prompts at the common address are named after their server."""
+
+    ALWAYS = "always"
+    UNLESS_ALONE = "unless-alone"
+    """Not where the caller may use exactly one server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +71,7 @@ class CallerLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayRules:
-    """All that the manifests say about callers."""
+    """All that the manifests say about callers, and about what they see."""
 
     tokens: tuple[TokenGrant, ...] = ()
     """By name. None means that no manifest says anything about callers."""
@@ -72,6 +81,7 @@ class GatewayRules:
     """By name."""
     limits: tuple[CallerLimits, ...] = ()
     """In the order of the manifests: the first that fits a caller counts."""
+    prefix: NamePrefix = NamePrefix.ALWAYS
 
     @property
     def name_somebody(self) -> bool:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from schemas.v1.common_address import Aggregate
 from schemas.v1.identity import Caller, CallerLimits, IdentityProvider
 from schemas.v1.part import Part
 from schemas.v1.terms import Name, Sha256, Text
@@ -65,4 +66,10 @@ class Gateway(Part):
         description="How much each caller may ask for, by the same names as in `access`; `*` is everybody. The first "
         "one that fits a caller counts. Over a limit the answer is 429.",
         examples=[{"ci": {"requests_per_minute": 120, "burst": 20}, "*": {"concurrent": 10, "calls_per_day": 5000}}],
+    )
+    aggregate: Aggregate = Field(
+        default_factory=Aggregate,
+        title="Aggregate",
+        description="How the tools of all servers are named at `/mcp`, the one address for all of them.",
+        examples=[{"prefix": "unless-alone"}],
     )

@@ -24,7 +24,7 @@ def main() -> None:
         # The server itself checks its Host, as servers do that are not behind an adapter.
         authority=f"127.0.0.1:{upstream_port}",
     )
-    settings = GatewaySettings(session_key=b"k" * 32, aggregate=AggregateSettings(prefix=Prefix.UNLESS_ALONE))
+    settings = GatewaySettings(session_key=b"k" * 32, aggregate=AggregateSettings(prefix=lambda: Prefix.UNLESS_ALONE))
     app = create_app(settings, RouteTable([route]), lambda: Readiness(is_ready=True))
     uvicorn.run(app, host="127.0.0.1", port=port, http=app.http_protocol, ws="none", log_config=None, access_log=False)
 

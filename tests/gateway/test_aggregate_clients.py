@@ -104,7 +104,7 @@ async def test_every_progress_notice_of_concurrent_calls_arrives(mode):
 
 @pytest.mark.parametrize("mode", ERAS)
 async def test_a_single_server_may_keep_its_names(mode):
-    settings = AggregateSettings(prefix=Prefix.UNLESS_ALONE)
+    settings = AggregateSettings(prefix=lambda: Prefix.UNLESS_ALONE)
     with anyio.fail_after(30):
         async with (
             aggregate_of_servers({"alpha": talker("alpha")}, aggregate=settings) as gateway,
