@@ -2,25 +2,46 @@
 
 The adapter ends every failed start with a verdict of its own. Where it is specific it is believed, and the rules only
 find the line; where it says no more than that the server ended, the rules decide. A log may tell of several starts:
-only the newest one counts. What comes back is always a piece of the log itself.
+only the newest one counts. What comes back is always a piece of the log itself, without colours. What the adapter says
+of its own work shows no cause: it repeats commands and addresses.
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 import re2  # type: ignore[import-untyped]  # A compiled module that ships no types; `_Set` states what is used.
 
-from reconciler.core.log_causes_rules import FIXES, RULES, LogCause
+from reconciler.core.log_causes_rules import ASIDE, FIXES, RULES, LogCause
 
 MOST_LINES: Final = 1000
 LONGEST_LINE: Final = 500
 """Characters that are looked at and given back."""
 _VERDICT: Final = '{"catwalk": "failed"'
 _VERDICT_DENSE: Final = '{"catwalk":"failed"'
-_VAGUE: Final = frozenset({LogCause.CRASH_LOOP, LogCause.TIMEOUT, LogCause.INSTALL_FAILED, LogCause.NOT_AN_MCP_SERVER})
+_OWN: Final = '{"catwalk"'
+_NOISE: Final = '{"catwalk": "stdout-noise"'
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
+"""Control sequences of terminals (ECMA-48, 5.4)."""
+_VAGUE: Final = frozenset({LogCause.CRASH_LOOP, LogCause.TIMEOUT, LogCause.NOT_AN_MCP_SERVER})
 """Verdicts that say that it broke and not yet why."""
+_REFINED: Final = {
+    LogCause.INSTALL_FAILED: frozenset(
+        {
+            LogCause.RUNTIME_UNAVAILABLE,
+            LogCause.INTEGRITY_MISMATCH,
+            LogCause.REGISTRY_UNAVAILABLE,
+            LogCause.OUT_OF_MEMORY,
+            LogCause.DISK_FULL,
+        }
+    ),
+    LogCause.REGISTRY_UNAVAILABLE: frozenset({LogCause.BAD_TOKEN}),
+}
+"""Verdicts of the installation, and what a line may say in their place. That a package is not there the adapter knows
+by itself: where it says otherwise, such a line is about a dependency."""
+_WORN: Final = frozenset({LogCause.PACKAGE_NOT_FOUND, LogCause.VERSION_NOT_FOUND})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +61,18 @@ def explain(lines: Sequence[str]) -> Explanation | None:
     `lines` have passed redaction: what comes back is a piece of one of them. Time grows with the text, and no text
     raises.
     """
-    start, verdict = _newest_start(lines[-MOST_LINES:])
+    start, verdict = _newest_start([_plain(line) for line in lines[-MOST_LINES:]])
     told = _cause_of(verdict)
     found = _by_rules(start, told)
-    if found is not None and (told is None or told in _VAGUE or found.cause is told):
+    if found is None and told is not None and told in _REFINED:
+        found = _by_rules([verdict], told)
+    if found is not None:
         return _less_vague(found, told)
     return None if told is None else _explanation(told, verdict)
+
+
+def _plain(line: str) -> str:
+    return _COLOURS.sub("", line) if "\x1b" in line else line
 
 
 def _newest_start(lines: Sequence[str]) -> tuple[Sequence[str], str]:
@@ -71,18 +98,28 @@ def _cause_of(verdict: str) -> LogCause | None:
 
 
 def _by_rules(lines: Sequence[str], told: LogCause | None) -> Explanation | None:
-    """The best line by the order of the rules; with a specific verdict only rules of that cause speak."""
-    first: dict[int, str] = {}
-    last: dict[int, str] = {}
-    for line in lines:
-        for rule in _set.Match(_bytes(line)) or ():
-            first.setdefault(rule, line)
-            last[rule] = line
-    wanted = [number for number in first if told is None or told in _VAGUE or RULES[number].cause is told]
-    if not wanted:
-        return None
-    best = min(wanted)
-    return _explanation(RULES[best].cause, last[best] if RULES[best].newest else first[best])
+    """The best line by the order of the rules; remarks count only where nothing else does."""
+    matches = [(line, tuple(rules)) for line in lines if (rules := _rules_of(line, told))]
+    clear = [(line, rules) for line, rules in matches if not _aside.search(_bytes(line))]
+    for each in (clear, matches):
+        if each:
+            best = min(min(rules) for _, rules in each)
+            shown = [line for line, rules in each if best in rules]
+            return _explanation(RULES[best].cause, shown[-1] if RULES[best].newest else shown[0])
+    return None
+
+
+def _rules_of(line: str, told: LogCause | None) -> Sequence[int]:
+    """The rules that find a line, of those that may speak after the verdict."""
+    if line.lstrip().startswith(_OWN) and not line.startswith((_NOISE, _VERDICT, _VERDICT_DENSE)):
+        return ()
+    return [rule for rule in _set.Match(_bytes(line)) or () if _may_speak(RULES[rule].cause, told)]
+
+
+def _may_speak(cause: LogCause, told: LogCause | None) -> bool:
+    if told is None or told in _VAGUE or cause is told:
+        return True
+    return cause in _REFINED.get(told, ()) or (told is LogCause.INSTALL_FAILED and cause in _WORN)
 
 
 def _less_vague(found: Explanation, told: LogCause | None) -> Explanation:
@@ -91,7 +128,8 @@ def _less_vague(found: Explanation, told: LogCause | None) -> Explanation:
     One exception: a server that is waited for in vain and writes other things meanwhile is no MCP server.
     """
     broke = {LogCause.CRASH_LOOP} if told is LogCause.TIMEOUT else {LogCause.CRASH_LOOP, LogCause.NOT_AN_MCP_SERVER}
-    if told is not None and told in _VAGUE and found.cause in broke:
+    worse = broke if told in _VAGUE else _WORN if told is LogCause.INSTALL_FAILED else frozenset[LogCause]()
+    if told is not None and found.cause in worse:
         return Explanation(cause=told, line=found.line, fix=FIXES[told])
     return found
 
@@ -116,8 +154,13 @@ class _SetMaker(Protocol):
     SearchSet: Callable[[], _Set]
 
 
+class _Pattern(Protocol):
+    def search(self, text: bytes, /) -> object: ...
+
+
 class _Library(Protocol):
     Set: _SetMaker
+    compile: Callable[[str], _Pattern]
 
 
 def _compiled() -> _Set:
@@ -130,4 +173,5 @@ def _compiled() -> _Set:
 
 
 _set: Final = _compiled()
+_aside: Final = cast("_Library", re2).compile(ASIDE)
 _CAUSES: Final = {cause.value: cause for cause in LogCause}

@@ -26,6 +26,11 @@ class LogCause(StrEnum):
     BAD_TOKEN = "bad-token"  # noqa: S105  # The name of a cause.
     MISSING_VARIABLE = "missing-variable"
     MISSING_ARGUMENTS = "missing-arguments"
+    SERVICE_UNREACHABLE = "service-unreachable"
+    """What the server calls does not answer: no such name, nobody there, no certificate that counts."""
+    PERMISSION_DENIED = "permission-denied"
+    """The system does not let the server read, write or run something."""
+    DISK_FULL = "disk-full"
     TIMEOUT = "timeout"
     NOT_AN_MCP_SERVER = "not-an-mcp-server"
     CRASH_LOOP = "crash-loop"
@@ -44,6 +49,9 @@ FIXES: Final = {
     LogCause.BAD_TOKEN: "Set the credential anew with `catwalk secrets set`; the service behind it refuses this one",
     LogCause.MISSING_VARIABLE: "Declare the variable in `env`, or set it with `catwalk secrets set`",
     LogCause.MISSING_ARGUMENTS: "Add what is missing to `args`",
+    LogCause.SERVICE_UNREACHABLE: "Check the address that the server is given, and that its machine can reach it",
+    LogCause.PERMISSION_DENIED: "Let the server write below its home only, and run nothing that needs other rights",
+    LogCause.DISK_FULL: "Let the server keep less on its disk, or outside its machine",
     LogCause.TIMEOUT: "Check that what the server calls can be reached from its machine",
     LogCause.NOT_AN_MCP_SERVER: "Check that the package is an MCP server and writes nothing but MCP to standard output",
     LogCause.CRASH_LOOP: "Run the same package and version on your machine; the line names where it fails",
@@ -68,15 +76,21 @@ def _rule(cause: LogCause, pattern: str, example: str, *, newest: bool = False) 
 
 _VARIABLE: Final = r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b"
 _NEED: Final = (
-    r"(?i:required|missing|not (?:been )?set\b|must be|undefined|not provided|not defined|environment variable"
-    r"|please (?:set|provide))"
+    r"(?i:required|missing|not (?:been )?set\b|unset\b|must be|undefined|not provided|not defined|not "
+    r"configured|is empty"
+    r"|cannot be empty|environment variable|please (?:set|provide)|fehlt|nicht gesetzt|manquant|non d[ée]fini|falta\b"
+    r"|no (?:está )?definid|não definid|не задан|не установлен|отсутствует|未设置|未配置|缺少|設定されていません|필요)"
+)
+_CREDENTIAL: Final = (
+    r"(?:api[ _-]?keys?|(?:access |bot |auth )?tokens?|credentials?|passwords?|secrets?|connection string)"
 )
 
 RULES: Final = (
     _rule(
         LogCause.PACKAGE_NOT_FOUND,
         r"The requested resource '.+' could not be found|was not found in the package registry",
-        "npm error 404  The requested resource 'catwalk-no-such-package-4711@*' could not be found or you do not have "
+        "npm error 404  The requested resource 'catwalk-no-such-package-4711@*' could not be found or you do "
+        "not have "
         "permission to access it.",
     ),
     _rule(LogCause.PACKAGE_NOT_FOUND, r"npm (?:error|ERR!) code E404", "npm error code E404"),
@@ -98,55 +112,104 @@ RULES: Final = (
     ),
     _rule(
         LogCause.RUNTIME_UNAVAILABLE,
-        r"cannot open shared object file",
+        r"ERR_UNKNOWN_BUILTIN_MODULE|NODE_MODULE_VERSION|version `GLIBC(?:XX)?_[0-9.]+' not found"
+        r"|(?i:requires (?:at least )?(?:python|node(?:\.js)?) ?(?:version )?v?(?:[<>=~^]+ ?)?[0-9]"
+        r"|(?:python|node(?:\.js)?) v?[0-9.]+ (?:or (?:newer|higher|later|above|greater)|is required|is not "
+        r"supported))",
+        "Error [ERR_UNKNOWN_BUILTIN_MODULE]: No such built-in module: node:sqlite",
+    ),
+    _rule(
+        LogCause.RUNTIME_UNAVAILABLE,
+        r"cannot open shared object file|(?i:unable to find \w+ shared library|\bshared librar(?:y|ies)\b.*not found"
+        r"|(?:cannot|could not|unable to|failed to) (?:find|load|locate) (?:\S+ ){0,3}librar(?:y|ies)\b)",
         "OSError: libodbc.so.2: cannot open shared object file: No such file or directory",
     ),
     _rule(
         LogCause.INTEGRITY_MISMATCH,
-        r"Hash mismatch for `",
+        r"Hash mismatch for `|npm (?:error|ERR!) code EINTEGRITY",
         "  cause: Hash mismatch for `mcp-server-time==2026.10.19`",
     ),
     _rule(
+        LogCause.BAD_TOKEN,
+        r"\bE40[13]\b",
+        "npm error code E401",
+    ),
+    _rule(
         LogCause.REGISTRY_UNAVAILABLE,
-        r"npm (?:error|ERR!) code (?:ECONNREFUSED|ENOTFOUND|ETIMEDOUT|EAI_AGAIN)|cause: Failed to fetch",
+        r"npm (?:error|ERR!) code (?:ECONNREFUSED|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|DEPTH_ZERO\w*|\w*SELF_SIGNED\w*)"
+        r"|cause: Failed to fetch",
         "npm error code ECONNREFUSED",
     ),
     _rule(
         LogCause.INSTALL_FAILED,
-        r"error: Failed to build |gyp ERR! stack Error",
+        r"error: Failed to build |gyp ERR! stack Error|npm (?:error|ERR!) code (?:ERESOLVE|EUSAGE)\b"
+        r"|\berror TS[0-9]+: |Could not locate the bindings file|No native build was found for",
         "npm error gyp ERR! stack Error: `make` failed with exit code: 2",
     ),
-    _rule(LogCause.INSTALL_FAILED, r"npm (?:error|ERR!) command failed", "npm error command failed"),
+    _rule(
+        LogCause.INSTALL_FAILED,
+        r"npm (?:error|ERR!) command failed|error: No solution found when resolving",
+        "npm error command failed",
+    ),
     _rule(
         LogCause.PORT_IN_USE,
-        r"EADDRINUSE|(?i:address already in use)",
+        r"EADDRINUSE|(?i:address already in use|port [0-9]+ is (?:already )?(?:in use|taken|occupied))",
         "Error: listen EADDRINUSE: address already in use 127.0.0.1:18089",
     ),
     _rule(
         LogCause.OUT_OF_MEMORY,
-        r"heap out of memory|\bMemoryError\b|Cannot allocate memory|^.{0,80}\bKilled\b",
+        r"heap out of memory|\bMemoryError\b|Cannot allocate memory|^.{0,80}\bKilled\b|Unable to allocate .+ "
+        r"for an array"
+        r"|Array buffer allocation failed|std::bad_alloc|ERR_MEMORY_ALLOCATION_FAILED",
         "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory",
     ),
     _rule(
+        LogCause.DISK_FULL,
+        r"\bENOSPC\b|(?i:no space left on device|disk is full|disk quota exceeded)",
+        "OSError: [Errno 28] No space left on device",
+    ),
+    _rule(
         LogCause.BAD_TOKEN,
-        r"\b401\b.*Unauthorized|Unauthorized.*\b401\b|\b403 Forbidden|Bad credentials|status code 40[13]\b"
-        r"|(?i:(?:incorrect|invalid) (?:api[ _-]?key|token|credentials))|AuthenticationError",
+        r"\b401[:,]? (?:[^ ]+ ){0,2}\(?Unauthorized|Unauthorized.*\b401\b|\b403 Forbidden|Bad credentials"
+        r"|AuthenticationError"
+        r"|(?i:status(?: code)?:? 40[13]\b|(?:Error|error):? 40[13]\b|\b40[13],? message=)"
+        r"|(?i:(?:incorrect|invalid|expired|revoked|wrong) (?:\w+ )?(?:api[ _-]?key|token|credentials|password)\b)",
         "httpx.HTTPStatusError: Client error '401 Unauthorized' for url 'http://127.0.0.1:18089/401'",
     ),
     _rule(
+        LogCause.BAD_TOKEN,
+        r"(?i:authentication failed|failed to authenticate|(?:^|[^'])\bunauthorized\b(?:[^']|$)|invalid_auth"
+        r"|not_authed|invalid_grant|WRONGPASS|NOAUTH"
+        r"|access denied for user|(?:token|key) (?:has |is )?(?:expired|revoked|invalid))",
+        "[fatal] Authentication failed. Check your API token and try again.",
+    ),
+    _rule(
         LogCause.MISSING_VARIABLE,
-        rf"{_VARIABLE}.*{_NEED}|{_NEED}.*{_VARIABLE}|KeyError: '[A-Z][A-Z0-9_]+'",
+        rf"{_VARIABLE}.*{_NEED}|{_NEED}.*{_VARIABLE}|KeyError: '[A-Z][A-Z0-9_]+'|UndefinedValueError: [A-Z]",
         "Error: BRAVE_API_KEY environment variable is required",
     ),
     _rule(
         LogCause.MISSING_VARIABLE,
-        r"Field required \[type=missing"
-        r"|(?i:(?:api[ _-]?key|access token|credentials?)\b.*(?:required|missing|not set))",
+        r"Field required \[type=missing|\"message\": ?\"(?:Required\"|Invalid input: expected \w+, received "
+        r"undefined)"
+        r"|(?i:missing (?:required )?env(?:ironment)?\b|no ?credentials ?error|default credentials were not found"
+        r"|\b(?:url|host|endpoint|region)\b.{0,20}(?:cannot be empty|is required|must be (?:set|provided|specified)))",
         "  Field required [type=missing, input_value={}, input_type=dict]",
     ),
     _rule(
+        LogCause.MISSING_VARIABLE,
+        rf"(?i:\b{_CREDENTIAL}\b.{{0,60}}(?:required|missing|not (?:been )?(?:set|found|provided|configured"
+        rf"|specified)|is empty|undefined)"
+        rf"|\b(?:no|missing|please provide|must provide|provide|requires?|need) (?:\w+ ){{0,4}}{_CREDENTIAL}\b)",
+        "Error: HubSpot access token is required.",
+    ),
+    _rule(
         LogCause.MISSING_ARGUMENTS,
-        r"(?i:arguments? (?:is|are) required|as a command-line argument)",
+        r"(?i:arguments? (?:is|are) required|as a command-line argument|unrecognized arguments|no such option"
+        r"|missing (?:required )?(?:option|argument|parameter)s?\b|required option|not enough (?:non-option "
+        r")?arguments"
+        r"|unknown (?:option|argument|transport|flag)|unexpected (?:extra )?argument|invalid choice|too many "
+        r"arguments)",
         "mcp-server-sqlite: error: the following arguments are required: --db-path",
     ),
     _rule(
@@ -155,10 +218,33 @@ RULES: Final = (
         "Usage: mcp-server-filesystem [allowed-directory] [additional-directories...]",
     ),
     _rule(
+        LogCause.PERMISSION_DENIED,
+        r"\b(?:EACCES|EPERM|EROFS|PermissionError)\b|(?i:permission denied|read-only file system|operation not "
+        r"permitted)",
+        "Error: EACCES: permission denied, open '/etc/shadow'",
+    ),
+    _rule(
         LogCause.TIMEOUT,
-        r"TimeoutError|(?:Read|Connect)Timeout\b|ETIMEDOUT|Request timed out",
+        r"TimeoutError|(?:Read|Connect)Timeout\b|ETIMEDOUT|UND_ERR_\w+_TIMEOUT"
+        r"|(?i:request timed out|timeout of [0-9]+ ?ms exceeded|\btimed out\b|deadline exceeded)",
         "httpx.ReadTimeout: timed out",
         newest=True,
+    ),
+    _rule(
+        LogCause.SERVICE_UNREACHABLE,
+        r"\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|ECONNRESET|EHOSTUNREACH|ENETUNREACH|DEPTH_ZERO_SELF_SIGNED_CERT)\b"
+        r"|CERTIFICATE_VERIFY_FAILED|UNABLE_TO_VERIFY_LEAF|NameResolutionError|(?:Connect|Connection)Error\b"
+        r"|(?i:self[- ]signed certificate|certificate has expired|connection refused|name or service not known"
+        r"|temporary failure in name resolution|network is unreachable|no route to host|server has gone away"
+        r"|(?:can't|cannot|could not|unable to|failed to) connect to)",
+        "Error: connect ECONNREFUSED 127.0.0.1:37531",
+        newest=True,
+    ),
+    _rule(
+        LogCause.RUNTIME_UNAVAILABLE,
+        r"\bspawn \S+ ENOENT|: command not found$|No such file or directory: '[a-z][a-z0-9._-]*'$"
+        r"|(?i:executable (?:\S+ )?(?:doesn't exist|not found))",
+        "Error: spawn ffmpeg ENOENT",
     ),
     _rule(
         LogCause.CRASH_LOOP,
@@ -183,3 +269,10 @@ RULES: Final = (
         '{"catwalk": "stdout-noise", "line": "Hello from my server", "why": "an object is expected"}',
     ),
 )
+
+ASIDE: Final = (
+    r"(?i:\b(?:warn(?:ing)?s?|optional(?:ly)?|disabled|deprecat\w*|opt[- ]out|not required|fall(?:ing|s)? ?back"
+    r"|using default"
+    r'|skipp(?:ed|ing)|telemetry|license|licence)\b|"level": ?"(?:info|debug)")'
+)
+"""Lines that only remark something. Where anything else shows a cause, they do not."""

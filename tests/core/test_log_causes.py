@@ -1,6 +1,7 @@
 """From a log to its cause: which line wins, what the adapter's verdict changes, and that no text can break it."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -30,8 +31,13 @@ def test_every_cause_says_what_to_do():
     assert set(FIXES) == set(LogCause)
 
 
-def test_the_words_are_those_of_verdicts_except_for_the_token():
-    assert {str(cause) for cause in LogCause} - {str(cause) for cause in Cause} == {"bad-token"}
+def test_the_words_are_those_of_verdicts_except_for_what_only_a_log_shows():
+    assert {str(cause) for cause in LogCause} - {str(cause) for cause in Cause} == {
+        "bad-token",
+        "service-unreachable",
+        "permission-denied",
+        "disk-full",
+    }
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,21 @@ def test_the_words_are_those_of_verdicts_except_for_the_token():
             ["ValueError: first", "KeyError: second"], "crash-loop", "KeyError: second", id="the end of a traceback"
         ),
         pytest.param([verdict("from-a-newer-release"), ""], None, None, id="an unknown verdict"),
+        pytest.param(
+            ["\x1b[31mError: WIKI_TOKEN is required\x1b[0m"], "missing-variable", "Error: WIKI_TOKEN is required",
+            id="colours are taken off",
+        ),
+        pytest.param(
+            ["warning: WIKI_TOKEN is not set", *TRACEBACK], "crash-loop", TRACEBACK[1], id="a remark is no cause",
+        ),
+        pytest.param(["warning: WIKI_TOKEN is not set"], "missing-variable", "warning: WIKI_TOKEN is not set",
+                     id="a remark where there is nothing else"),
+        pytest.param(['{"catwalk": "installer", "command": "git -c http.lowSpeedTime=30 ETIMEDOUT"}'], None, None,
+                     id="what the adapter does is no cause"),
+        pytest.param(
+            ["npm error code E404", verdict("install-failed")], "install-failed", "npm error code E404",
+            id="a dependency that is not there",
+        ),
         pytest.param([], None, None, id="nothing"),
         pytest.param(["listening on port 8080", "request took 401 ms"], None, None, id="nothing wrong"),
     ],
@@ -82,6 +103,7 @@ def test_only_the_newest_lines_are_read():
     assert explain([MISSING, *["ok"] * 1000]) is None
 
 
+COLOURS = re.compile(r"\x1b\[[0-9;?]{0,16}[A-Za-z]")
 LINES = st.one_of(
     st.text(),
     st.sampled_from([rule.example for rule in RULES]),
@@ -94,7 +116,7 @@ LINES = st.one_of(
 def test_no_log_breaks_it_and_nothing_is_told_that_is_not_in_the_log(log):
     found = explain(log)
     if found is not None:
-        assert any(found.line in line for line in log)
+        assert any(found.line in COLOURS.sub("", line) for line in log)
         assert len(found.line) <= LONGEST_LINE
         assert found.fix == FIXES[found.cause]
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from reconciler.core.log_causes import explain
-from reconciler.core.log_causes_rules import LogCause
 
 LOGS = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
 HEADING = re.compile(r"^=== (\S+): (\S+) in line (\d+)$", re.MULTILINE)
@@ -31,7 +30,3 @@ def test_a_real_log_is_explained_by_the_line_that_shows_the_cause(cause, number,
     found = explain(log)
     assert found is not None
     assert (found.cause, found.line) == (cause, log[number - 1].strip())
-
-
-def test_every_cause_has_a_log_that_shows_it():
-    assert {str(cause) for cause in LogCause} == {parameters.values[0] for parameters in FAILED}
