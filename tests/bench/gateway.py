@@ -35,6 +35,7 @@ from gateway.app import Readiness, create_app
 from gateway.oauth.access import TokenRule, token_access
 from gateway.routing import RouteTable, Upstream
 from gateway.settings import GatewaySettings
+from reconciler.cli.serving import settled_memory
 
 BODY = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"}}}'
 ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}]}}'
@@ -180,7 +181,8 @@ def serve_gateway(ready: Connection, upstream_port: int, edge: bool) -> None:
         backlog=2048,
     )
     ready.send(listener.getsockname()[1])
-    uvicorn.Server(config).run(sockets=[listener])
+    with settled_memory():
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 @contextmanager
