@@ -74,6 +74,8 @@ class ChildProcess(asyncio.SubprocessProtocol):
         self._err = LineSplitter(_MAX_STDERR_LINE_BYTES)
         self._gone = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self.last_error_lines: deque[str] = deque(maxlen=_KEPT_STDERR_LINES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -122,14 +124,26 @@ class ChildProcess(asyncio.SubprocessProtocol):
         return self._transport.get_pid()
 
     def write(self, message: bytes) -> None:
-        """Send one message, a newline is added. Raises CannotWrite."""
+        """Send one message, a newline is added. Raises CannotWrite.
+
+        What is sent in one round of the event loop leaves in one write, because each of them wakes the server.
+        """
         pipe = self._pipe(_STDIN)
         if pipe is None or pipe.is_closing():
             raise CannotWrite("the server has closed its input")
-        writer = cast(asyncio.WriteTransport, pipe)
-        if writer.get_write_buffer_size() > self._max_unwritten_bytes:
+        waiting_bytes = cast(asyncio.WriteTransport, pipe).get_write_buffer_size() + self._unsent_bytes
+        if waiting_bytes > self._max_unwritten_bytes:
             raise CannotWrite("the server does not read its input")
-        writer.write(message + b"\n")
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._unsent += (message, b"\n")
+        self._unsent_bytes += len(message) + 1
+
+    def _send(self) -> None:
+        unsent, self._unsent, self._unsent_bytes = self._unsent, [], 0
+        pipe = self._pipe(_STDIN)
+        if unsent and pipe is not None and not pipe.is_closing():
+            cast(asyncio.WriteTransport, pipe).write(b"".join(unsent))
 
     def pause_reading(self) -> None:
         """Stop taking output, so that the server waits for slow readers of its answers."""
@@ -158,6 +172,7 @@ class ChildProcess(asyncio.SubprocessProtocol):
     async def _end(self) -> None:
         pipe = self._pipe(_STDIN)
         if pipe is not None:
+            self._send()
             pipe.close()
         self.resume_reading()
         for grace_s, number in ((_EOF_GRACE_S, signal.SIGTERM), (_TERM_GRACE_S, signal.SIGKILL)):

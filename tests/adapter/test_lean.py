@@ -1,14 +1,18 @@
 """What stands in for uvicorn's parts of a connection: it waits in the same way, and is small while nobody does."""
 
 import asyncio
+import socket
 import sys
 from typing import cast
 
 import anyio
 import anyio.lowlevel
+import httpx
+import pytest
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from gateway.adapter.http.lean import LeanEvent, LeanFlow
+from gateway.adapter.http.lean import HeadFirst, LeanEvent, LeanFlow
+from tests.adapter.support import Adapter, LegacyClient, text_of
 
 
 class Transport:
@@ -16,12 +20,19 @@ class Transport:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.written: list[bytes] = []
 
     def pause_reading(self) -> None:
         self.asked.append("pause")
 
     def resume_reading(self) -> None:
         self.asked.append("resume")
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def close(self) -> None:
+        self.asked.append("close")
 
 
 def flow_of(transport: Transport) -> LeanFlow:
@@ -84,3 +95,43 @@ def test_it_offers_what_uvicorn_asks_of_it():
     state = {name for name in vars(FlowControl(cast(asyncio.Transport, Transport()))) if not name.startswith("_")}
     assert {*offered, *state} <= {name for name in dir(LeanFlow) if not name.startswith("_")}
     assert sys.getsizeof(LeanEvent()) < 64
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        pytest.param([b"head", b"body", b"more"], [b"headbody", b"more"], id="a body"),
+        pytest.param([b"head", b""], [b"head"], id="an empty body"),
+        pytest.param([b"head"], [b"head"], id="closed behind the head"),
+        pytest.param(
+            [b"HTTP/1.1 100 Continue\r\n\r\n", b"head", b"body"],
+            [b"HTTP/1.1 100 Continue\r\n\r\n", b"headbody"],
+            id="an interim response",
+        ),
+        pytest.param([], [], id="nothing"),
+    ],
+)
+def test_the_head_of_a_response_leaves_with_what_follows(written: list[bytes], left: list[bytes]):
+    transport = Transport()
+    first = HeadFirst(cast(asyncio.Transport, transport))
+    for data in written:
+        first.write(data)
+    first.close()
+    assert (transport.written, transport.asked) == (left, ["close"])
+
+
+def test_a_request_for_the_head_alone_is_answered(fresh: Adapter):
+    with socket.create_connection(("127.0.0.1", fresh.port), timeout=10) as client:
+        client.sendall(b"HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b'{"state": "ready"' in client.makefile("rb").read()
+
+
+async def test_messages_of_one_moment_reach_the_server_in_their_order(fresh: Adapter):
+    """They leave in one write, and none is lost when the server is about to end."""
+    async with httpx.AsyncClient(timeout=30) as http:
+        client = await LegacyClient(fresh, http).initialize()
+        texts = [f"text {number}" for number in range(50)]
+        answers = await asyncio.gather(*(client.call(place, "echo", text=text) for place, text in enumerate(texts)))
+    assert [text_of(answer.json()) for answer in answers] == texts

@@ -1,10 +1,13 @@
-"""Parts of a connection that take no memory while nobody waits for them.
+"""Parts of a connection that take no memory while nobody waits for them, and no writes that can be saved.
 
 An `asyncio.Event` holds a queue from its first moment, which takes 700 bytes, and uvicorn makes one for each connection
 and one for each request. Of thousands of idle event streams that is the largest single part.
 """
 
 import asyncio
+
+_INTERIM = b"HTTP/1.1 100"
+"""Begins a response that another one follows."""
 
 
 class LeanEvent:
@@ -83,3 +86,38 @@ class LeanFlow:
         writable, self._is_writable = self._is_writable, None
         if writable is not None:
             writable.set()
+
+
+class HeadFirst:
+    """The transport of one response: its head, which is written first, leaves together with what follows.
+
+    uvicorn writes the two one after the other, and each write is a packet of its own that wakes the client. Something
+    always follows at once: the adapter begins no response before it has a body or an event for it.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        """Write, or keep a head for the next write."""
+        if self._head is None:
+            self._transport.write(data)
+        elif self._head or data.startswith(_INTERIM):
+            head, self._head = self._head, b"" if data.startswith(_INTERIM) else None
+            self._transport.write(head + data)
+        else:
+            self._head = data
+
+    def close(self) -> None:
+        """Close the connection after everything that was written."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = None
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._transport.is_closing()

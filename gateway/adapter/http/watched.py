@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-from gateway.adapter.http.lean import LeanEvent, LeanFlow
+from gateway.adapter.http.lean import HeadFirst, LeanEvent, LeanFlow
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.flow_control import FlowControl
@@ -52,6 +52,8 @@ def watched_protocol() -> type[asyncio.Protocol] | None:
             cycle = cast("RequestResponseCycle | None", self.cycle)
             if cycle is not None:  # The task that waits for it begins in a later round of the event loop.
                 cycle.message_event = cast(asyncio.Event, LeanEvent())
+                if self.scope["method"] != "HEAD":  # Nothing follows the head of such a response.
+                    cycle.transport = cast(asyncio.Transport, HeadFirst(self.transport))
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
