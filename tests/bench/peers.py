@@ -25,10 +25,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jwt
 import psutil
 
 from tests.bench.gateway import PROXY, TOKEN, Measured, free_port, gateway, median, nginx, wait_for
-from tests.bench.peer_installs import PEERS, SERVER_WORDS, Peer
+from tests.bench.peer_installs import CONTEXTFORGE, PEERS, SERVER_WORDS, Peer
 
 ROOT = Path(__file__).parents[2]
 PLOT = Path(__file__).with_name("gateway.svg")
@@ -77,7 +78,7 @@ class Target:
     processes: tuple[int, ...]
     """Their children count too, but for the server's own process."""
     tool: str = "echo"
-    is_ours: bool = False
+    token: str = TOKEN
 
     def cpu_s(self) -> float:
         total = 0.0
@@ -102,11 +103,11 @@ class Target:
                         yield each
 
 
-def post(url: str, message: Mapping[str, Any], session: str = "", timeout_s: float = 10) -> tuple[str, str]:
+def post(url: str, message: Mapping[str, Any], token: str, session: str = "") -> tuple[str, str]:
     """The session and the body of a response."""
-    headers = BASE | {"Authorization": f"Bearer {TOKEN}"} | ({"Mcp-Session-Id": session} if session else {})
+    headers = BASE | {"Authorization": f"Bearer {token}"} | ({"Mcp-Session-Id": session} if session else {})
     body = json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=timeout_s) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=20) as answer:
         return answer.headers.get("Mcp-Session-Id") or session, answer.read().decode()
 
 
@@ -114,10 +115,10 @@ def opened(target: Target) -> str:
     """A session in which the tool has answered. Raises Unfit."""
     client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
     try:
-        session, _ = post(target.url, {"id": 0, "method": "initialize", "params": client})
-        post(target.url, {"method": "notifications/initialized"}, session)
+        session, _ = post(target.url, {"id": 0, "method": "initialize", "params": client}, target.token)
+        post(target.url, {"method": "notifications/initialized"}, target.token, session)
         call = {"name": target.tool, "arguments": {"text": "hello"}}
-        _, body = post(target.url, {"id": 1, "method": "tools/call", "params": call}, session)
+        _, body = post(target.url, {"id": 1, "method": "tools/call", "params": call}, target.token, session)
     except OSError as error:
         raise Unfit(f"a session cannot be opened: {error}") from error
     if '"hello"' not in body:
@@ -166,7 +167,7 @@ def peer_target(peer: Peer, behind: str, folder: Path) -> Iterator[Target]:
     with running(command, peer.environment | database, folder / f"{peer.folder.name}.log") as process:
         base = f"http://127.0.0.1:{port}"
         path, tool = contextforge(base, behind) if peer.environment else (peer.path, "echo")
-        target = Target(name=peer.name, url=base + path, processes=(process.pid,), tool=tool)
+        target = Target(name=peer.name, url=base + path, processes=(process.pid,), tool=tool, token=token(peer))
         ready(target, process)
         yield target
 
@@ -197,13 +198,34 @@ def api(url: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         return json.loads(answer.read())
 
 
+def token(peer: Peer) -> str:
+    return contextforge_token() if peer.environment else TOKEN
+
+
+def contextforge_token() -> str:
+    """What its own `create_jwt_token` makes for the administrator."""
+    now_s = int(time.time())
+    claims = {
+        "sub": CONTEXTFORGE["PLATFORM_ADMIN_EMAIL"],
+        "iss": "mcpgateway",
+        "aud": "mcpgateway-api",
+        "iat": now_s,
+        "exp": now_s + 3600,
+        "jti": "bench",
+        "is_admin": True,
+        "teams": None,
+        "token_use": "session",
+    }
+    return jwt.encode(claims, CONTEXTFORGE["JWT_SECRET_KEY"], "HS256")
+
+
 @contextmanager
 def our_adapter(folder: Path) -> Iterator[Target]:
     port = free_port()
     words = ["--host", "127.0.0.1", "--port", str(port), "--exec", "--", *STDIO.split()]
     with running([sys.executable, "-m", "gateway.adapter", *words], {}, folder / "adapter.log") as process:
         url = f"http://127.0.0.1:{port}/mcp"
-        target = Target(name="Catwalk's adapter", url=url, processes=(process.pid,), is_ours=True)
+        target = Target(name="Catwalk's adapter", url=url, processes=(process.pid,))
         ready(target, process)
         yield target
 
@@ -211,13 +233,13 @@ def our_adapter(folder: Path) -> Iterator[Target]:
 @contextmanager
 def our_gateway(upstream: int) -> Iterator[Target]:
     with gateway("Catwalk's gateway", upstream, edge=True) as made:
-        yield Target(name=made.name, url=made.url, processes=(made.process.pid,), is_ours=True)
+        yield Target(name=made.name, url=made.url, processes=(made.process.pid,))
 
 
 def load(target: Target, script: Path, connections: int, seconds: int) -> Measured:
     sessions = ", ".join(f'"{opened(target)}"' for _ in range(connections))
     headers = ", ".join(
-        f'["{name}"]="{value}"' for name, value in (BASE | {"Authorization": f"Bearer {TOKEN}"}).items()
+        f'["{name}"]="{value}"' for name, value in (BASE | {"Authorization": f"Bearer {target.token}"}).items()
     )
     script.write_text(WRK.format(sessions=sessions, headers=headers, tool=target.tool), encoding="utf-8")
     before_s = target.cpu_s()
@@ -333,12 +355,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--only", choices=["adapters", "gateways"], default="", help="no plot is written then")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
-        made = [adapters(folder, options), gateways(folder, options)]
-    PLOT.write_text(plot(made), encoding="utf-8")
+        made = [measure(folder, options) for measure in (adapters, gateways) if options.only in measure.__name__]
+    if len(made) > 1:
+        PLOT.write_text(plot(made), encoding="utf-8")
     print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
 
 
