@@ -12,7 +12,7 @@ import ssl
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import anyio
 import anyio.abc
@@ -42,7 +42,7 @@ class LookedUpOnce(httpcore.AsyncNetworkBackend):
     """Opens connections; knows the addresses of every host that it ever connected to."""
 
     def __init__(self) -> None:
-        self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
+        self._inner = cast("httpcore.AsyncNetworkBackend", httpcore.AnyIOBackend())
         self._asked: dict[str, _Answer] = {}
         self._turns: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
 
