@@ -27,6 +27,7 @@ class Client:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.body = b""
+        self.writes = 0
         self.left = anyio.Event()
         self.comments = anyio.Semaphore(0)
         self._reads = reads
@@ -43,6 +44,7 @@ class Client:
         if not self._reads:
             await anyio.sleep_forever()
         self.body += event["body"]
+        self.writes += 1
         if event["body"].startswith(b":"):
             self.comments.release()
 
@@ -149,3 +151,22 @@ async def test_streams_that_wait_for_about_the_same_moment_share_a_timer():
     with anyio.fail_after(2):
         await asyncio.gather(*waiters[1:])
     assert not waiters[0].done()
+
+
+async def test_messages_that_wait_already_leave_in_one_write():
+    client, outbox = Client(), Outbox()
+    for reply in [NOTICE, NOTICE, NOTICE, FINAL]:
+        outbox.offer(reply)
+    assert await answer(client.exchange, outbox)
+    assert client.body == 3 * b'data: {"notice":1}\n\n' + b'data: {"final":1}\n\n'
+    assert client.writes == 1
+
+
+async def test_a_write_carries_no_more_than_fits_and_nothing_is_lost():
+    client, outbox = Client(), Outbox()
+    large = Reply(body=b'{"notice":"' + b"x" * 40_000 + b'"}')
+    for reply in [large, large, large, large, large, FINAL]:
+        outbox.offer(reply)
+    assert await answer(client.exchange, outbox)
+    assert client.body.count(b"data: ") == 6
+    assert client.writes == 3

@@ -114,6 +114,7 @@ CONTEXTFORGE = {
     "USE_STATEFUL_SESSIONS": "true",
     "CACHE_TYPE": "memory",
     "PLUGINS_ENABLED": "false",
+    "RATE_LIMITING_ENABLED": "false",
     "LOG_LEVEL": "CRITICAL",
 }
 

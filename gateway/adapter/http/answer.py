@@ -6,6 +6,7 @@ comment every fifteen seconds so that nothing on the way takes it for dead.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
@@ -24,6 +25,8 @@ from gateway.adapter.http.wire import (
 KEEP_ALIVE_S = 15.0
 _QUICK_S = 0.05
 _STALLED_S = 60.0
+_WRITE_BYTES = 64 * 1024
+_NO_END = sys.maxsize
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -56,8 +59,8 @@ async def stream(exchange: Exchange, reader: Reader, is_over: Callable[[], bool]
             await start(exchange, 200, EVENT_STREAM_HEADERS)
             await write(exchange, KEEP_ALIVE_COMMENT + opening, more=True)
             while not is_over():
-                reply = await reader.take(KEEP_ALIVE_S)
-                await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=True)
+                body, _ = _events(reader, await reader.take(KEEP_ALIVE_S), _NO_END)
+                await _write(exchange, body, more=True)
         except ClientGone:
             pass  # Its session may also have been closed while the client still listens: end the body in either case.
         finally:
@@ -120,11 +123,26 @@ async def _answer_slowly(exchange: Exchange, reader: Reader, first: Reply | None
 async def _send_events(exchange: Exchange, reader: Reader, reply: Reply | None, expected: int) -> None:
     remaining = expected
     while True:
-        remaining -= reply is not None and reply.final
-        await _write(exchange, KEEP_ALIVE_COMMENT if reply is None else reader.event(reply), more=remaining > 0)
+        body, finals = _events(reader, reply, remaining)
+        remaining -= finals
+        await _write(exchange, body, more=remaining > 0)
         if not remaining:
             return
         reply = await reader.take(KEEP_ALIVE_S)
+
+
+def _events(reader: Reader, first: Reply | None, remaining: int) -> tuple[bytes, int]:
+    """A message with all that wait behind it, for one write: each of them costs more than a message does. The second
+    value is how many of them are final.
+    """
+    if first is None:
+        return KEEP_ALIVE_COMMENT, 0
+    events, finals, size = [reader.event(first)], int(first.final), len(first.body)
+    while size < _WRITE_BYTES and finals < remaining and (reply := reader.take_at_once()) is not None:
+        events.append(reader.event(reply))
+        finals += reply.final
+        size += len(reply.body)
+    return b"".join(events), finals
 
 
 async def _write(exchange: Exchange, body: bytes, *, more: bool) -> None:

@@ -49,6 +49,10 @@ class Reader(Protocol):
         """The next message, None after `timeout_s` without one. Raises ClientGone."""
         ...
 
+    def take_at_once(self) -> Reply | None:
+        """The next message where there is one already. Raises ClientGone."""
+        ...
+
     def leave(self) -> None:
         """The client of this exchange is gone."""
         ...
@@ -104,7 +108,7 @@ class Outbox:
     async def take(self, timeout_s: float) -> Reply | None:
         """The next message, None after `timeout_s` without one. Raises ClientGone."""
         await self.wait_for_items(timeout_s)
-        return self.take_now()
+        return self.take_at_once()
 
     async def wait_for_items(self, timeout_s: float) -> None:
         """Wait for a message, at most `timeout_s`, or until the reader changes."""
@@ -121,7 +125,7 @@ class Outbox:
             if self._waiter is waiter:  # A reader that was replaced must not take the place of the new one.
                 self._waiter = None
 
-    def take_now(self) -> Reply | None:
+    def take_at_once(self) -> Reply | None:
         """The next message, None where there is none. Raises ClientGone."""
         if self._gone:
             raise ClientGone

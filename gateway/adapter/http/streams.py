@@ -154,9 +154,13 @@ class StreamReader:
         if not self._outbox.is_reader(self):
             raise ClientGone
         await self._outbox.wait_for_items(timeout_s)
+        return self.take_at_once()
+
+    def take_at_once(self) -> Reply | None:
+        """See `Reader`."""
         if not self._outbox.is_reader(self):
             raise ClientGone
-        reply = self._outbox.take_now()
+        reply = self._outbox.take_at_once()
         if reply is not None:
             self._outbox.note_taken(reply)
         return reply
