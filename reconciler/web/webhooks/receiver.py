@@ -14,11 +14,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 import structlog
 from litestar import Router, asgi
-from litestar.types import HTTPScope, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import Trigger
@@ -92,10 +92,9 @@ class _Desk:
     intake: Intake
     budget: BodyBudget
 
-    async def receive(self, scope: HTTPScope, receive: Receive) -> _Answer:
-        headers = dict(scope["headers"])
+    async def receive(self, method: str, headers: dict[bytes, bytes], receive: Receive) -> _Answer:
         signature = headers.get(HEADER, b"")
-        if refusal := _refused_unread(scope["method"], headers, signature):
+        if refusal := _refused_unread(method, headers, signature):
             return refusal
         try:
             with Room(self.budget) as room:
@@ -150,10 +149,11 @@ def webhook_router(hooks: Hooks) -> Router:
 
     @asgi("/github", copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
-        if "method" not in scope:
+        method = scope.get("method")
+        if not isinstance(method, str):
             return
         try:
-            answer = await desk.receive(cast("HTTPScope", scope), receive)
+            answer = await desk.receive(method, dict(scope["headers"]), receive)
         except Gone:
             return
         await answer.send(send)
