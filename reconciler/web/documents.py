@@ -148,6 +148,8 @@ class ServerPageDocument(Document):
     """`{"servers": {…}}`, as VS Code reads it in `.vscode/mcp.json`."""
     history: list[TransitionDocument]
     """Newest first, over the passes that are remembered."""
+    since_it_worked: "SinceItWorkedDocument | None" = None
+    """Of a server that is unwell and was well before."""
 
 
 class LogLineDocument(Document):
@@ -201,6 +203,20 @@ class ActionDocument(Document):
     """`applied`, `adopted`, `failed` or `skipped`; null when it was not tried."""
     outcome_detail: str
     problem: ProblemDocument | None
+
+
+class SinceItWorkedDocument(Document):
+    """What changed since an unwell server was last well."""
+
+    worked_until: datetime
+    worked_at: str
+    """The commit whose configuration it ran then; empty where that is not known."""
+    runs_now: str
+    """The commit whose configuration it runs now."""
+    changes: list[ActionDocument]
+    """What was done to its machines for that commit, oldest first; empty where it is the same one."""
+    summary: str
+    """In a sentence."""
 
 
 class HeldDocument(Document):

@@ -13,6 +13,7 @@ from reconciler.core.savings import Usage
 from reconciler.core.types import Revision, ServerState, ServerStatus
 from reconciler.loop.ports import LogLine, Transition
 from reconciler.web.appearance import STATES
+from reconciler.web.changes import since_it_worked
 from reconciler.web.clients import mcp_servers, vscode_servers
 from reconciler.web.documents import (
     ExplanationDocument,
@@ -127,6 +128,7 @@ async def server_page_document(view: FleetView, name: str) -> ServerPageDocument
         client_configuration=mcp_servers(urls),
         vscode_configuration=vscode_servers(urls),
         history=[_transition(change) for change in changes],
+        since_it_worked=await since_it_worked(view, status, changes),
     )
 
 

@@ -51,6 +51,7 @@ def repository(tmp_path: Path) -> Repository:
     path.mkdir(parents=True)
     made = Repository(path)
     made.git("init", "--quiet", "--initial-branch", "main")
+    made.git("config", "receive.denyCurrentBranch", "updateInstead")
     made.write("catwalk.yaml", MANIFEST)
     return made
 
@@ -71,7 +72,9 @@ def ssh_host(tmp_path: Path, repository: Repository) -> Iterator[SshHost]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {home}/host\nPidFile {home}/pid\n"
         f"AuthorizedKeysFile {home}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin yes\n"
-        f"ForceCommand git-upload-pack '{repository.path}'\n",
+        'ForceCommand case "$SSH_ORIGINAL_COMMAND" in '
+        f"git-receive-pack*) exec git-receive-pack '{repository.path}';; "
+        f"*) exec git-upload-pack '{repository.path}';; esac\n",
         encoding="utf-8",
     )
     Path("/run/sshd").mkdir(exist_ok=True)
@@ -97,9 +100,20 @@ def wait_for_success(github: LoopbackGitHub, context: str, sha: str) -> None:
     assert github.states(context, sha)[-1:] == ["success"]
 
 
-def move(repository: Repository) -> str:
-    repository.write("catwalk.yaml", MANIFEST + b"    args: [--local-timezone=Asia/Tokyo]\n")
-    return repository.commit("Move to Tokyo")
+def push(host: SshHost, folder: Path) -> str:
+    """What a developer does: a clone, a commit, and a push over ssh. The commit."""
+    (key := folder / "key").write_text(host.key, encoding="utf-8")
+    key.chmod(0o600)
+    (folder / "known_hosts").write_text(host.known_hosts, encoding="utf-8")
+    ssh = f"ssh -F /dev/null -i {key} -o IdentitiesOnly=yes -o UserKnownHostsFile={folder / 'known_hosts'}"
+    clone = folder / "clone"
+    environment = {**os.environ, "GIT_SSH_COMMAND": ssh}
+    subprocess.run(["git", "clone", "--quiet", host.url, str(clone)], check=True, timeout=60, env=environment)
+    developer = Repository(clone)
+    developer.write("catwalk.yaml", MANIFEST + b"    args: [--local-timezone=Asia/Tokyo]\n")
+    commit = developer.commit("Move to Tokyo")
+    subprocess.run(["git", "push", "--quiet"], cwd=clone, check=True, timeout=60, env=environment)
+    return commit
 
 
 def push_webhook(running: Service, secret: str) -> int:
@@ -140,11 +154,16 @@ def test_a_commit_is_told_what_became_of_it(
             running.until_state("time", "ready")
             wait_for_success(github, "catwalk/health", commit)
             wait_for_success(github, "catwalk/sync", commit)
-            github.commits.add(second := move(repository))
+            github.commits.add(second := push(ssh_host, home))
             assert push_webhook(running, "another secret") == 401
             assert push_webhook(running, SECRET) == 202
             running.until(lambda line: line["event"] == "revision" and line["commit"] == second, what="the revision")
             wait_for_success(github, "catwalk/health", second)
+            wait_for_success(github, "catwalk/sync", second)
+            page = running.get(f"/revisions/{second}")
+            assert running.get(f"/api/revisions/{second}").json()["servers"][0]["state"] == "ready"
+            assert (page.status_code, second[:7] in page.text, "ready" in page.text) == (200, True, True)
+            assert "Asia/Tokyo" in json.dumps(machines.machines("told-time"))
             assert running.stop() == 0
     told = [one for one in github.posted if one["context"] == "catwalk/health"]
     assert {one["target_url"] for one in told} == {
