@@ -29,6 +29,8 @@ SCORED = {"default": 31, "2025-11-25": 30, "2026-07-28": 37}
 """How many scenarios of each set count, as a guard against a run that silently tested less."""
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(600)]
+BY_SET = [pytest.param(name, marks=pytest.mark.xdist_group(f"conformance-{name}"), id=name) for name in SETS]
+"""The runs of one set share what the server does by itself, so that they belong to one process."""
 _direct: dict[str, Results] = {}
 
 
@@ -62,7 +64,7 @@ def table(name: str, way: Way, direct: Results, through: Results) -> str:
     return "\n".join(rows)
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", BY_SET)
 def test_the_server_itself_passes_every_scored_scenario(name):
     results = direct_results(name)
     scored = {scenario for scenario, result in results.items() if result.is_scored}
@@ -70,7 +72,7 @@ def test_the_server_itself_passes_every_scored_scenario(name):
     assert passed(results) == scored
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", BY_SET)
 @pytest.mark.parametrize("way", THROUGH, ids=lambda way: way.value)
 def test_nothing_is_lost_but_what_is_listed(way, name, capsys):
     direct = direct_results(name)
