@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.errors import CatwalkError, Conflict, RateLimited, Unavailable
 from reconciler.loop.ports import Clock, TextShelf
 from reconciler.report.messages import Message, MessageKey, Wish, delivered, refused, wanting
-from reconciler.report.outbox import AFTER_A_FAULT_S, UNTIL_OUR_TURN_S, Always, Turn
+from reconciler.report.sending import UNTIL_OUR_TURN_S, Always, Bell, Turn, send_forever
 
 MESSAGES: Final = "messages"
 """The shelf of the store."""
@@ -64,7 +64,7 @@ class Courier:
         self._messages: dict[MessageKey, Message] = {}
         self._loaded_for = 0
         self._pauses = {name: _Pause() for name in channels}
-        self._changed = anyio.Event()
+        self._bell = Bell()
         self._changing = anyio.Lock()
 
     async def want(self, wishes: Sequence[Wish]) -> None:
@@ -79,7 +79,7 @@ class Courier:
             lambda known: [made for wish in wished if (made := wanting(known.get(wish.key), wish, now)) is not None]
         )
         if fresh:
-            self._changed.set()
+            self._bell.ring()
 
     async def subjects(self, channel: str) -> Sequence[str]:
         """What a channel was told of, or is to be.
@@ -109,17 +109,7 @@ class Courier:
 
     async def run(self) -> None:
         """Sends forever. A fault of its own is logged and never ends the process."""
-        while True:
-            try:
-                delay_s = await self.step()
-            except Exception:  # noqa: BLE001  # The edge of a task: telling must not end the fleet.
-                _log.exception("courier_fault")
-                delay_s = AFTER_A_FAULT_S
-            changed = self._changed
-            with anyio.move_on_after(delay_s):
-                await changed.wait()
-            if changed.is_set():
-                self._changed = anyio.Event()
+        await send_forever(self.step, self._bell)
 
     def _matters(self, message: Message) -> bool:
         return message.waits and message.channel in self._channels

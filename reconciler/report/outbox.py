@@ -21,6 +21,7 @@ from reconciler.errors import CatwalkError, Conflict, RateLimited, Unavailable
 from reconciler.loop.ports import Clock
 from reconciler.report.letters import Letter, LetterKey, asked_again, corrected, delivered, key_of, to_post, wanting
 from reconciler.report.pace import SPACING_S
+from reconciler.report.sending import UNTIL_OUR_TURN_S, Always, Bell, Turn, send_forever
 from reconciler.report.statuses import SERVER_PREFIX, CommitStatus
 from reconciler.report.stores import OutboxStore
 
@@ -30,10 +31,6 @@ MOST_FAILURES: Final = 60
 """Outages in a row before a letter rests until it is wanted anew: with the longest backoff, almost five hours."""
 MOST_COMMITS: Final = 50
 """Commits whose letters are remembered."""
-UNTIL_OUR_TURN_S: Final = 1.0
-"""How often a process that does not lead looks whether it does."""
-AFTER_A_FAULT_S: Final = 60.0
-"""How long the sender rests after a fault of its own."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,28 +55,6 @@ class StatusService(Protocol):
         ...
 
 
-class Turn(Protocol):
-    """Whether it is this process's turn to send: a `Leadership`."""
-
-    @property
-    def token(self) -> int:
-        """Another number for every new leader; 0 while this process does not lead."""
-        ...
-
-    def may_act(self) -> bool:
-        """Whether this process leads now."""
-        ...
-
-
-class Always:
-    """The turn of a process that nobody shares the store with."""
-
-    token = 1
-
-    def may_act(self) -> bool:
-        return True
-
-
 class Outbox:
     """The letters of one repository and their only sender."""
 
@@ -100,7 +75,7 @@ class Outbox:
         self._failures: dict[LetterKey, int] = {}
         self._paused_at: datetime | None = None
         self._pause_s = 0.0
-        self._changed = anyio.Event()
+        self._bell = Bell()
         self._loading, self._changing = anyio.Lock(), anyio.Lock()
 
     async def letters(self) -> Sequence[Letter]:
@@ -126,7 +101,7 @@ class Outbox:
         for letter in fresh:
             self._failures.pop(letter.key, None)
         await self._forget_old()
-        self._changed.set()
+        self._bell.ring()
 
     async def step(self) -> float:
         """Does the next thing that is due, if one is; gives the seconds until the next may be (infinite: none is)."""
@@ -154,17 +129,7 @@ class Outbox:
 
     async def run(self) -> None:
         """Sends forever. For the process's task group: a fault of its own is logged and never ends the process."""
-        while True:
-            try:
-                delay_s = await self.step()
-            except Exception:  # noqa: BLE001  # The edge of a task: reporting must not end the fleet.
-                _log.exception("outbox_fault")
-                delay_s = AFTER_A_FAULT_S
-            changed = self._changed
-            with anyio.move_on_after(delay_s):
-                await changed.wait()
-            if changed.is_set():
-                self._changed = anyio.Event()
+        await send_forever(self.step, self._bell)
 
     async def drain(self, *, timeout_s: float) -> bool:
         """Sends until nothing is due or time is up, for commands that end; gives whether everything was said."""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Conflict, EnvironmentFault, RateLimited, Unavailable
 from reconciler.report.letters import MOST_POSTS
-from reconciler.report.outbox import MOST_COMMITS, MOST_FAILURES, SPACING_S, UNTIL_OUR_TURN_S, Outbox
+from reconciler.report.outbox import MOST_COMMITS, MOST_FAILURES, SPACING_S, Outbox
+from reconciler.report.sending import UNTIL_OUR_TURN_S
 from reconciler.report.statuses import CommitStatus, StatusState
 from reconciler.report.stores import MemoryOutboxStore
 

@@ -11,10 +11,10 @@ bytes cost, and no more.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 import structlog
 from litestar import Router, asgi
@@ -149,7 +149,7 @@ def webhook_router(hooks: Hooks) -> Router:
 
     @asgi("/github", copy_scope=False)
     async def receive_webhook(scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope.get("method")
+        method = cast("Mapping[str, object]", scope).get("method")
         if not isinstance(method, str):
             return
         try:
