@@ -6,6 +6,7 @@ Implements `reconciler.web.view.FleetView`.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self, TypeVar
 
 import anyio
@@ -28,6 +29,7 @@ ItemT = TypeVar("ItemT")
 
 
 PASSES_IN_MEMORY: Final = 12
+USAGES_LAST: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class LiveFleetView:
         self._gateway_url = gateway_url
         self._facts = told.facts
         self._read: dict[int, Pass] = {}
+        self._usages: Mapping[str, Usage] = {}
+        self._usages_at = datetime.min.replace(tzinfo=UTC)
         self._stopping = anyio.Event()
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -109,7 +113,11 @@ class LiveFleetView:
             await lines.aclose()
 
     def usages(self) -> Mapping[str, Usage]:
-        return self._book.usages(self._wired.fleet.specs, self._wired.ports.clock.now())
+        """An estimate by the minute and more, so that pages which are opened together share it."""
+        now = self._wired.ports.clock.now()
+        if now - self._usages_at >= USAGES_LAST:
+            self._usages, self._usages_at = self._book.usages(self._wired.fleet.specs, now), now
+        return self._usages
 
     def mcp_url(self, server: str) -> str:
         return f"{self._gateway_url}/servers/{server}/mcp"

@@ -29,6 +29,7 @@ from reconciler.web.fleets import (
     logs_document,
     passes_document,
     revision_document,
+    revision_passes,
     server_page_document,
 )
 from reconciler.web.pulls import ProposalsDocument, StateDocument, pull_document, pulls_document, state_document
@@ -73,7 +74,8 @@ async def read_passes(site: AskedSite, limit: Limit = 50) -> PassesDocument:
 
 @get("/revisions/{commit:str}", summary="What became of one commit", responses=ERRORS)
 async def read_revision(site: AskedSite, commit: FromPath[str]) -> RevisionDocument:
-    return await revision_document(site.view, commit)
+    passes = await revision_passes(site.view, commit)
+    return revision_document(site.view, passes, sorted(passes[0].statuses, key=lambda status: status.server))
 
 
 @get("/pulls", summary="Proposed commits, newest first", responses=ERRORS)

@@ -37,12 +37,14 @@ from reconciler.web.view import FleetView, ServerFacts
 
 MOST_TRANSITIONS: Final = 500
 """Changes of one server that its band of time is drawn from."""
+LONGEST_LINE: Final = 2_000
+"""Characters of a log line on a page."""
 REVISION_PASSES: Final = 10
 """Passes of one revision that its page looks through."""
 UNWELL: Final = frozenset({ServerState.FAILED, ServerState.DEGRADED, ServerState.HELD})
 """States that a log may explain. What a healthy server logs is none of a cause."""
 EVERY_SERVER: Final = ServerFilter()
-SERVERS_A_PAGE: Final = 50
+SERVERS_A_PAGE: Final = 40
 """Rows of the fleet's table; with them a page stays below 100 KB."""
 NOTHING_USED: Final[Mapping[str, Usage]] = {}
 NOTHING_KNOWN: Final[Mapping[str, ServerFacts]] = {}
@@ -58,9 +60,10 @@ def fleet_document(view: FleetView, wanted: ServerFilter = EVERY_SERVER) -> Flee
     return _fleet_document(view, _Shown(all=statuses, shown=ordered, facts=facts, usages=view.usages()))
 
 
-def trouble_first(state: str) -> int:
-    """The place of a state where trouble comes first."""
-    return _ORDER[state]
+def servers_part(statuses: Sequence[ServerStatus], number: int) -> Part[ServerStatus]:
+    """A page of servers, those in trouble first."""
+    ordered = sorted(statuses, key=lambda status: (_ORDER[status.state], status.server))
+    return part_of(ordered, number, SERVERS_A_PAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +79,7 @@ class FleetPage:
 def fleet_page(view: FleetView, wanted: ServerFilter, number: int) -> FleetPage:
     """A page of the servers that are wanted, trouble first; the nearest one where there is none of that number."""
     statuses, facts = view.statuses(), view.facts()
-    found = sorted(filtered(statuses, facts, wanted), key=lambda status: (trouble_first(status.state), status.server))
-    part = part_of(found, number, SERVERS_A_PAGE)
+    part = servers_part(filtered(statuses, facts, wanted), number)
     document = _fleet_document(view, _Shown(all=statuses, shown=part.items, facts=facts, usages=view.usages()))
     return FleetPage(document=document, part=part, choices=choices(facts))
 
@@ -148,18 +150,25 @@ async def logs_document(view: FleetView, name: str, *, limit: int) -> LogsDocume
     )
 
 
+def fitting(logs: LogsDocument, characters: int) -> LogsDocument:
+    """The newest lines that have room in a page, long ones cut."""
+    room, kept = characters, list[LogLineDocument]()
+    for line in reversed(logs.lines):
+        message = line.message if len(line.message) <= LONGEST_LINE else f"{line.message[:LONGEST_LINE]}…"
+        room -= len(message)
+        if room < 0 and kept:
+            break
+        kept.append(line.model_copy(update={"message": message}))
+    return logs.model_copy(update={"lines": kept[::-1]})
+
+
 async def passes_document(view: FleetView, *, limit: int) -> PassesDocument:
     """The newest passes, in a line each."""
     return PassesDocument(passes=[pass_summary(line) for line in await view.history(limit=limit)])
 
 
-async def revision_document(view: FleetView, commit: str, *, most_actions: int | None = None) -> RevisionDocument:
-    """What became of a commit, which may be abbreviated to seven digits.
-
-    Args:
-        view: the fleet.
-        commit: or its beginning.
-        most_actions: how many of each pass are told; all where it is left out.
+async def revision_passes(view: FleetView, commit: str) -> Sequence[Pass]:
+    """Passes over a commit, which may be abbreviated to seven digits, newest first; at least one.
 
     Raises:
         NotKnown: this is no commit, or no remembered pass looked at it.
@@ -168,18 +177,38 @@ async def revision_document(view: FleetView, commit: str, *, most_actions: int |
     if not COMMIT.fullmatch(commit):
         raise NotKnown("revision", commit)
     passes = await view.passes(commit, limit=REVISION_PASSES)
-    if not passes or passes[0].revision is None:
+    if not passes:
         raise NotKnown("revision", commit)
+    return passes
+
+
+def revision_document(
+    view: FleetView, passes: Sequence[Pass], statuses: Sequence[ServerStatus], *, most_actions: int | None = None
+) -> RevisionDocument:
+    """What became of a commit.
+
+    Args:
+        view: the fleet.
+        passes: what `revision_passes` found.
+        statuses: the verdicts that are told, in that order.
+        most_actions: how many of each pass are told; all where it is left out.
+
+    Raises:
+        NotKnown: the passes looked at no commit.
+    """
     newest, now = passes[0], view.newest_pass()
-    in_force = now is not None and now.applied_revision is not None and now.applied_revision.commit.startswith(commit)
+    revision = newest.revision
+    if revision is None:
+        raise NotKnown("revision", "")
+    in_force = now is not None and now.applied_revision is not None and now.applied_revision.commit == revision.commit
     return RevisionDocument(
-        revision=revision_reference(passes[0].revision),
-        committed_at=passes[0].revision.committed_at,
-        commit_url=commit_url(passes[0].revision.source, passes[0].revision.commit),
+        revision=revision_reference(revision),
+        committed_at=revision.committed_at,
+        commit_url=commit_url(revision.source, revision.commit),
         in_force=in_force,
         looked_at=newest.finished_at,
         problems=[problem_document(problem) for problem in newest.problems],
-        servers=_servers(newest.statuses, view),
+        servers=[server_document(status, view) for status in statuses],
         passes=[pass_document(finished, most_actions) for finished in passes if _has_work(finished)],
     )
 
@@ -238,10 +267,6 @@ def server_document(
         labels=dict(known.labels),
         description=known.description,
     )
-
-
-def _servers(statuses: Sequence[ServerStatus], view: FleetView) -> list[ServerDocument]:
-    return [server_document(status, view) for status in sorted(statuses, key=lambda status: status.server)]
 
 
 def _usage(usage: Usage) -> UsageDocument:

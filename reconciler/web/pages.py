@@ -16,16 +16,17 @@ from reconciler.web.assets import asset
 from reconciler.web.audit import show_audit
 from reconciler.web.documents import LogsDocument
 from reconciler.web.fleets import (
-    SERVERS_A_PAGE,
+    fitting,
     fleet_page,
     logs_document,
     passes_document,
     revision_document,
+    revision_passes,
     server_page_document,
-    trouble_first,
+    servers_part,
 )
 from reconciler.web.hosts import pull_url
-from reconciler.web.paging import PageNumber, part_of
+from reconciler.web.paging import PageNumber
 from reconciler.web.pulls import pull_document
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Guard, Site
@@ -36,6 +37,7 @@ SHOWN_PASSES: Final = 12
 """Passes at the foot of the dashboard."""
 SHOWN_ACTIONS: Final = 60
 """Actions of a pass or of a plan on its page; the JSON has all of them."""
+SHOWN_LOG_CHARACTERS: Final = 30_000
 SHOWN_LOG_LINES: Final = 200
 """Log lines on a server's page; `/api/servers/{name}/logs` has more."""
 
@@ -62,9 +64,9 @@ async def show_server(site: AskedSite, name: FromPath[str]) -> Response[str]:
 
 @get("/revisions/{commit:str}", media_type=MediaType.HTML, include_in_schema=False)
 async def show_revision(site: AskedSite, commit: FromPath[str], number: PageNumber = 1) -> Response[str]:
-    document = await revision_document(site.view, commit, most_actions=SHOWN_ACTIONS)
-    servers = sorted(document.servers, key=lambda server: (trouble_first(server.state), server.name))
-    part = part_of(servers, number, SERVERS_A_PAGE)
+    passes = await revision_passes(site.view, commit)
+    part = servers_part(passes[0].statuses, number)
+    document = revision_document(site.view, passes, part.items, most_actions=SHOWN_ACTIONS)
 
     def address(page_number: int) -> str:
         return f"/revisions/{document.revision.commit}?page={page_number}"
@@ -91,7 +93,7 @@ async def show_pull(site: AskedSite, number: FromPath[int]) -> Response[str]:
 async def _logs(site: Site, name: str) -> tuple[LogsDocument, str]:
     """The lines, or why there are none: a log service that is down must not take the rest of the page with it."""
     try:
-        return await logs_document(site.view, name, limit=SHOWN_LOG_LINES), ""
+        return fitting(await logs_document(site.view, name, limit=SHOWN_LOG_LINES), SHOWN_LOG_CHARACTERS), ""
     except Unavailable as fault:
         return LogsDocument(server=name, lines=[]), str(fault)
 

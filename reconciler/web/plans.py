@@ -1,6 +1,6 @@
 """From plans and passes to documents. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from reconciler.core.action_words import KINDS, summary
@@ -114,10 +114,25 @@ def _with_outcomes(plan: Plan, outcomes: Sequence[Outcome]) -> list[Tried]:
 
     A pass may go through several stages: what followed the plan is known by its outcome alone.
     """
-    found = {outcome.action: outcome for outcome in outcomes}
-    planned = set(plan.actions)
-    followed = [outcome.action for outcome in outcomes if outcome.action not in planned]
-    return [(action, found.get(action)) for action in (*plan.actions, *followed)]
+    found, planned = _Finder(outcome.action for outcome in outcomes), _Finder(plan.actions)
+    followed = [outcome.action for outcome in outcomes if planned.place(outcome.action) is None]
+    every = (*plan.actions, *followed)
+    places = [found.place(action) for action in every]
+    return [(action, None if place is None else outcomes[place]) for action, place in zip(every, places, strict=True)]
+
+
+class _Finder:
+    """Finds equal actions among thousands: comparing those of one server costs less than hashing all of each."""
+
+    def __init__(self, actions: Iterable[Action]) -> None:
+        self._by_server: dict[tuple[type[Action], str], list[tuple[int, Action]]] = {}
+        for place, action in enumerate(actions):
+            self._by_server.setdefault((type(action), action.server), []).append((place, action))
+
+    def place(self, action: Action) -> int | None:
+        """Of the last one that is equal; none where there is none."""
+        alike = self._by_server.get((type(action), action.server), [])
+        return next((place for place, known in reversed(alike) if known == action), None)
 
 
 def _first(actions: list[Tried], most: int | None) -> list[Tried]:

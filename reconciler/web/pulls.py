@@ -15,7 +15,9 @@ from reconciler.web.plans import PlanDocument, plan_document, problem_document, 
 from reconciler.web.view import FleetView
 
 MOST_COMMITS: Final = 20
-"""Commits of one pull request that are shown."""
+"""Commits of one pull request that are told."""
+SHOWN_COMMITS: Final = 3
+"""Of them on the page."""
 
 
 class CostDocument(Document):
@@ -107,7 +109,7 @@ async def pull_document(view: FleetView, number: int, *, most_actions: int | Non
     Raises:
         NotKnown: nothing of it was ever taken in.
     """
-    found = await view.proposals(number=number, limit=MOST_COMMITS)
+    found = await view.proposals(number=number, limit=MOST_COMMITS if most_actions is None else SHOWN_COMMITS)
     if not found or number < 1:
         raise NotKnown("pull request", str(number))
     older = None if most_actions is None else most_actions // 10

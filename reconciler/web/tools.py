@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from litestar import MediaType, Request, Response, get, post
 from litestar.datastructures import State
@@ -19,13 +19,17 @@ from litestar.params import Body, FromPath
 from reconciler.core.digests import JSON
 from reconciler.errors import CatwalkError, SourceError, Unavailable
 from reconciler.web.fleets import known_status
+from reconciler.web.paging import PageNumber, part_of
 from reconciler.web.rendering import page
 from reconciler.web.site import AskedSite, Site
 
 LARGEST_ARGUMENTS: Final = 64 * 1024
 """Characters of a form."""
-MOST_SHOWN: Final = 100_000
+MOST_SHOWN: Final = 30_000
 """Characters of a result."""
+LONGEST_DESCRIPTION: Final = 1_000
+LONGEST_SCHEMA: Final = 2_000
+TOOLS_A_PAGE: Final = 15
 AnyRequest = Request[Any, Any, State]
 
 
@@ -82,12 +86,16 @@ Form = Annotated[ToolForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
 
 
 @get("/servers/{name:str}/tools", media_type=MediaType.HTML, include_in_schema=False)
-async def show_tools(request: AnyRequest, site: AskedSite, name: FromPath[str]) -> Response[str]:
-    return await _page(site, name, request)
+async def show_tools(
+    request: AnyRequest, site: AskedSite, name: FromPath[str], number: PageNumber = 1
+) -> Response[str]:
+    return await _page(site, request, _Shown(server=name, number=number))
 
 
 @post("/servers/{name:str}/tools", media_type=MediaType.HTML, include_in_schema=False, status_code=200)
-async def try_tool(request: AnyRequest, site: AskedSite, name: FromPath[str], data: Form) -> Response[str]:
+async def try_tool(
+    request: AnyRequest, site: AskedSite, name: FromPath[str], data: Form, number: PageNumber = 1
+) -> Response[str]:
     _refuse_other_sites(request)
     known_status(site.view, name)
     try:
@@ -96,17 +104,22 @@ async def try_tool(request: AnyRequest, site: AskedSite, name: FromPath[str], da
         shown = {"tool": data.tool, "text": _readable(answer.result), "is_error": answer.is_error}
     except CatwalkError as error:
         shown = {"tool": data.tool, "text": error.problem.message, "is_error": True}
-    return await _page(site, name, request, answer=shown, given=data)
+    return await _page(site, request, _Shown(server=name, number=number, answer=shown, given=data))
 
 
-async def _page(
-    site: Site,
-    name: str,
-    request: AnyRequest,
-    *,
-    answer: Mapping[str, object] | None = None,
-    given: ToolForm | None = None,
-) -> Response[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What a page of tools is about."""
+
+    server: str
+    number: int
+    answer: Mapping[str, object] | None = None
+    given: ToolForm | None = None
+    """What was tried on this page, and what came of it."""
+
+
+async def _page(site: Site, request: AnyRequest, shown: _Shown) -> Response[str]:
+    name = shown.server
     status = known_status(site.view, name)
     tools: Sequence[ToolFacts] = ()
     fault = ""
@@ -114,19 +127,38 @@ async def _page(
         tools = await _desk(site).tools(name, request.headers.get("authorization", ""))
     except CatwalkError as error:
         fault = error.problem.message
-    shown = [
-        {
-            "name": tool.name,
-            "title": tool.title,
-            "description": tool.description,
-            "schema": _readable(tool.schema),
-            "arguments": given.arguments if given and given.tool == tool.name else example_arguments(tool.schema),
-            "answer": answer if answer and answer["tool"] == tool.name else None,
-        }
-        for tool in tools
-    ]
-    values = {"server": name, "state": status.state, "tools": shown, "fault": fault, "fleet_name": site.view.fleet}
+    part = part_of(tools, shown.number, TOOLS_A_PAGE)
+
+    def address(page_number: int) -> str:
+        return f"/servers/{quote(name)}/tools?page={page_number}"
+
+    values = {
+        "server": name,
+        "state": status.state,
+        "part": part,
+        "tools": [_told(tool, shown) for tool in part.items],
+        "fault": fault,
+        "page_address": address,
+        "fleet_name": site.view.fleet,
+    }
     return page(site.templates, "tools.html", values, now=site.clock.now())
+
+
+def _told(tool: ToolFacts, shown: _Shown) -> dict[str, object]:
+    """A tool as the page has it; what is too long to read is cut, and clients get all of it."""
+    given, answer = shown.given, shown.answer
+    return {
+        "name": tool.name,
+        "title": tool.title,
+        "description": _cut(tool.description, LONGEST_DESCRIPTION),
+        "schema": _cut(_readable(tool.schema), LONGEST_SCHEMA),
+        "arguments": given.arguments if given and given.tool == tool.name else example_arguments(tool.schema),
+        "answer": answer if answer and answer["tool"] == tool.name else None,
+    }
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}\n… {len(text) - longest} more characters"
 
 
 def example_arguments(schema: Mapping[str, object]) -> str:
@@ -164,7 +196,7 @@ def _arguments(text: str) -> Mapping[str, JSON]:
 
 def _readable(value: Mapping[str, object]) -> str:
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}\n… {len(text) - MOST_SHOWN} more characters"
+    return _cut(text, MOST_SHOWN)
 
 
 def _refuse_other_sites(request: AnyRequest) -> None:

@@ -6,6 +6,7 @@ whoever may open pull requests from filling the store.
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from sqlalchemy import (
@@ -30,6 +31,8 @@ from reconciler.loop.store.times import time_text
 
 MOST_KEPT: Final = 500
 """Proposals that are remembered, planned or waiting."""
+REMEMBERED: Final = 16
+"""Plans that are kept as values."""
 
 _THIS_NUMBER: Final = bindparam("this_number", type_=Integer)
 _THIS_COMMIT: Final = bindparam("this_commit", type_=String)
@@ -117,8 +120,14 @@ def _stored(row: Row[tuple[object, ...]]) -> StoredProposal:
         proposal=_proposal(row),
         received_at=datetime.fromisoformat(row.received_at),
         waits=row.waits,
-        planned=from_document(ProposedPlan, row.document) if row.document else None,
+        planned=_planned(row.document) if row.document else None,
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _planned(text: str) -> ProposedPlan:
+    """A plan of a whole fleet is long, and a page that is looked at reads the same ones again and again."""
+    return from_document(ProposedPlan, text)
 
 
 def _proposal(row: Row[tuple[object, ...]]) -> Proposal:

@@ -1,8 +1,8 @@
 /*
  * What a page gains with JavaScript: copy buttons, its content kept fresh, and the log as it is written.
  *
- * The server renders every page whole. When something changes, this script asks /api/fleet whether the state differs and
- * then takes the new content from the page's own address, so that there is one template for both. Without event stream it
+ * The server renders every page whole. When something changes, this script takes
+ * the new content from the page's own address, so that there is one template for both. Without event stream it
  * looks again at intervals. Nothing is stored and nothing is fetched from elsewhere.
  */
 "use strict";
@@ -41,7 +41,8 @@
 
   function isBusy(main) {
     const selection = window.getSelection();
-    return document.hidden || (selection && !selection.isCollapsed && main.contains(selection.anchorNode));
+    const typing = main.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+    return document.hidden || typing || (selection && !selection.isCollapsed && main.contains(selection.anchorNode));
   }
 
   function exchange(main, fresh) {
@@ -97,30 +98,27 @@
     });
   }
 
+  let seen = "";
+
   async function refresh(main, address) {
     const response = await fetch(address, { headers: { Accept: "text/html" }, cache: "no-store" });
     if (!response.ok) { return; }
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const fresh = page.getElementById("content");
-    if (fresh && !isBusy(main)) { exchange(main, fresh); }
+    if (fresh && fresh.innerHTML !== seen && !isBusy(main)) {
+      seen = fresh.innerHTML;
+      exchange(main, fresh);
+    }
     const clock = page.querySelector(".foot time");
     if (clock) { document.querySelector(".foot time").replaceWith(clock); }
   }
 
-  async function fleetTag() {
-    const response = await fetch("/api/fleet", { cache: "no-store" });
-    return response.ok ? response.text() : "";
-  }
-
   function keepFresh(main, note) {
-    let seen = "";
     let timer = 0;
     const say = (text) => { if (note.textContent !== text) { note.textContent = text; } };
     const look = async () => {
       try {
-        const tag = await fleetTag();
-        if (tag && tag !== seen) { await refresh(main, main.dataset.live); }
-        seen = tag || seen;
+        await refresh(main, main.dataset.live);
       } catch {
         say("No connection: this page may be old");
       }
