@@ -24,6 +24,7 @@ from reconciler.fly.client import OnCall
 from reconciler.loop.applied import SHELF, KeptState, StateReporter, applied_state
 from reconciler.loop.clock import SystemClock
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
+from reconciler.loop.loose_secrets import LOOSE_SECRETS
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.ports import HostVerifier, ManifestReader, Reporter, Source
 from reconciler.loop.progress import Progress, Silence
@@ -126,7 +127,6 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
         memory = store if lead is None else store.fenced(lead)
         reporting = request.report(_backstage(memory, lead, doors, fleet))
         kept_state, late = KeptState(memory.shelf(SHELF)), _Late()
-        reporter = StateReporter(reporting.reporter, kept_state, late.state)
         ports = Ports(
             source=request.source,
             read_manifests=fleet.read_manifests,
@@ -135,13 +135,14 @@ async def wired(request: Request) -> AsyncGenerator[Wired]:
             fleet=fleet,
             prober=WholeFleetProber(doors.prober, remotes, secrets.redact),
             remotes=remotes,
-            reporter=_led(reporter, lead),
+            reporter=_led(StateReporter(reporting.reporter, kept_state, late.state), lead),
             memory=memory,
             clock=SystemClock(),
             progress=request.progress,
             gates=() if lead is None else (lead, same_key),
             trust=_trust(request, memory),
             intents=store,
+            loose_secrets=memory.shelf(LOOSE_SECRETS),
         )
         yield Wired(
             ports=ports,

@@ -45,6 +45,8 @@ class SetSecrets:
     app: str
     names: tuple[str, ...]
     reason: str
+    settles: bool = False
+    """Whether the machines are as wanted already: then nothing about the secrets is left to be done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,6 +62,8 @@ class Circumstances:
     silent_names: frozenset[str] = frozenset()
     """Those of them whose host does not answer: they may be ours, and nobody can tell."""
     app_exists: bool = False
+    loose_secrets: bool = False
+    """Whether the secrets of the app may be those of a version that no machine came to run."""
     dependency: Wait | None = None
     """The server that this one depends on and that is not ready."""
 

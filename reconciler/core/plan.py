@@ -108,7 +108,8 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
     if spec.suspended:
         return Part(held=(Held(server=spec.name, summary="left alone", reason="the manifest suspends it"),))
     machines = index.ours.get(spec.app, ())
-    if isinstance(spec.package, RemoteProgram) or as_wanted(server, machines):
+    loose = spec.app in snapshot.loose_secrets
+    if isinstance(spec.package, RemoteProgram) or (as_wanted(server, machines) and not loose):
         return Part()
     around = Circumstances(
         complete=snapshot.observation.complete,
@@ -118,6 +119,7 @@ def _plan_server(server: DesiredServer, snapshot: Snapshot, index: FleetIndex, d
         foreign_names=index.foreign.get(spec.app, frozenset()),
         silent_names=index.silent.get(spec.app, frozenset()),
         app_exists=spec.app in index.apps,
+        loose_secrets=loose,
         dependency=dependencies.unready(spec),
     )
     return plan_server(standing_of(server, machines, snapshot.mute_machines), around, machines)

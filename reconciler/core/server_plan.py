@@ -73,7 +73,7 @@ def plan_server(standing: Standing, around: Circumstances, machines: Sequence[Ob
     going = {change.slot.number for change in changes if change.action in changed.actions}
     rest = joined((wake(standing, going, around), _surplus(standing, around, rotation)))
     touching = (*_given_up(retired.actions, standing), *changed.actions)
-    prepared = Part(tuple(_prepare(standing.server, touching, machines, app_exists=around.app_exists)))
+    prepared = _prepare(standing, touching, machines, around)
     return joined((Part(held=tuple(_held(standing))), back, prepared, retired, changed, rest))
 
 
@@ -154,24 +154,42 @@ def _surplus(standing: Standing, around: Circumstances, rotation: Rotation) -> P
 
 
 def _prepare(
-    server: DesiredServer, touching: Sequence[Action], machines: Sequence[ObservedMachine], *, app_exists: bool
-) -> Iterator[Action]:
+    standing: Standing, touching: Sequence[Action], machines: Sequence[ObservedMachine], around: Circumstances
+) -> Part:
     """What must be true of the app before a machine in it changes. Each of these is harmless when done twice.
 
     A machine that goes brings the secrets too: where a version was given up, they may still be those of that version.
+    So they may be without any such machine, where it never came to be: then they are set for those that are as wanted.
     """
+    if any(isinstance(action, Create | Update | Destroy) for action in touching):
+        return Part((*_app(standing.server, machines, app_exists=around.app_exists), *_secrets(standing, machines)))
+    if not around.loose_secrets or standing.pending:
+        return Part()
+    restored = _set_secrets(standing, "they may be those of a version that did not come to run")
+    wait = wait_for(THE_APP, around.setbacks, around.now)
+    return Part((restored,)) if wait is None else Part(deferred=(wait.on(restored),))
+
+
+def _app(server: DesiredServer, machines: Sequence[ObservedMachine], *, app_exists: bool) -> Iterator[Action]:
     spec = server.spec
-    if not any(isinstance(action, Create | Update | Destroy) for action in touching):
-        return
     if not app_exists:
         yield CreateApp(server=spec.name, app=spec.app, network=server.network, reason="the app does not exist yet")
     if not machines:
         yield AllocateAddress(server=spec.name, app=spec.app, reason="the gateway reaches the server by this address")
-    if names := app_secret_names(spec.secret_names, spec.files):
-        reason = "secrets are applied when a machine boots"
-        yield SetSecrets(server=spec.name, app=spec.app, names=names, reason=reason)
+
+
+def _secrets(standing: Standing, machines: Sequence[ObservedMachine]) -> Iterator[Action]:
+    spec = standing.server.spec
+    if app_secret_names(spec.secret_names, spec.files):
+        yield _set_secrets(standing, "secrets are applied when a machine boots")
     elif any(map(_has_secrets, machines)):
-        yield SetSecrets(server=spec.name, app=spec.app, names=(), reason="no secret is declared any more")
+        yield _set_secrets(standing, "no secret is declared any more")
+
+
+def _set_secrets(standing: Standing, reason: str) -> SetSecrets:
+    spec = standing.server.spec
+    names = app_secret_names(spec.secret_names, spec.files)
+    return SetSecrets(server=spec.name, app=spec.app, names=names, reason=reason, settles=not standing.pending)
 
 
 def _has_secrets(found: ObservedMachine) -> bool:

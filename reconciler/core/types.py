@@ -298,10 +298,10 @@ class Snapshot:
     """The time of the observation, against which setbacks are read; without one no setback holds anything."""
     setbacks: tuple[Setback, ...] = ()
     prune: PrunePolicy = field(default_factory=PrunePolicy)
+    loose_secrets: frozenset[str] = frozenset()  # Apps whose secrets may be those of a version that never ran.
     confirmed_prunes: frozenset[str] = frozenset()
-    """Digests of removals that a person agreed to."""
     confirmed_apps: frozenset[str] = frozenset()
-    """Apps of removals that a person agreed to: what an interruption left of one needs no second word."""
+    """Digests and apps of removals that a person agreed to: what an interruption left needs no second word."""
     former_dependencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """What each server depended on when it last ran, by name: servers go in the opposite order."""
     mute_machines: frozenset[str] = frozenset()

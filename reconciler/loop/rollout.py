@@ -24,6 +24,7 @@ from reconciler.loop.desired import Desired
 from reconciler.loop.draft import Draft
 from reconciler.loop.faults import stack_of
 from reconciler.loop.health import HealthWindow
+from reconciler.loop.loose_secrets import LooseSecrets
 from reconciler.loop.progress import PlanMade
 from reconciler.loop.reading import DesiredReader
 from reconciler.loop.setup import PassSettings, Ports
@@ -54,6 +55,7 @@ class RollOut:
         self._reader = reader
         self._applier = Applier(ports.fleet, ports.memory, ports.progress, concurrency=settings.servers_at_once)
         self.health = HealthWindow(ports, settings)
+        self._loose_secrets = LooseSecrets(ports.loose_secrets)
         self._cut_off = CutOff(ports.intents, lists_lag_s=settings.lists_lag_s)
         self._agreed_apps: frozenset[str] = frozenset()
         """What the memory knew of agreed removals at the last plan."""
@@ -113,6 +115,7 @@ class RollOut:
             owned_apps=await memory.owned_apps(),
             now=now,
             setbacks=(*_due(await memory.setbacks(), retry_from), *await self._cut_off.setbacks(now)),
+            loose_secrets=await self._loose_secrets.apps(),
             prune=desired.accepted.manifests.prune,
             confirmed_prunes=await memory.confirmed_prunes(),
             confirmed_apps=agreed | self._agreed_apps,
@@ -182,9 +185,11 @@ class RollOut:
             secrets=desired.secrets,
             signals=draft.signals,
         )
+        await self._loose_secrets.begin(made.actions)
         applied = await self._applier.apply(order)
         draft.add_outcomes(applied.outcomes)
         draft.problems.extend(applied.problems)
+        await self._loose_secrets.end(applied.outcomes)
         return bool(applied.outcomes)
 
     async def _watch(self, draft: Draft, made: Plan, scene: Scene) -> _Watched:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from reconciler.loop.clock import Pause, pause
 from reconciler.loop.cut_off import NoIntents, OpenIntents
+from reconciler.loop.loose_secrets import ShelfOfOneLife
 from reconciler.loop.ports import (
     Clock,
     Fleet,
@@ -15,6 +16,7 @@ from reconciler.loop.ports import (
     Reporter,
     SecretReader,
     Source,
+    TextShelf,
 )
 from reconciler.loop.progress import Progress, Silence
 from reconciler.loop.remotes import NoRemotes, Remotes
@@ -40,6 +42,7 @@ class Ports:
     remotes: Remotes = field(default_factory=NoRemotes)
     pause: Pause = pause
     intents: OpenIntents = field(default_factory=NoIntents)
+    loose_secrets: TextShelf = field(default_factory=ShelfOfOneLife)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

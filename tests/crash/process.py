@@ -23,6 +23,7 @@ from reconciler.core.types import ProbeResult, ServerState, Trigger
 from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
 from reconciler.loop.leadership import Leadership, LedReporter, holder_name
+from reconciler.loop.loose_secrets import LOOSE_SECRETS
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.setup import PassSettings, Ports
 from reconciler.loop.store.digest_key import digest_key
@@ -194,6 +195,8 @@ async def opened(life: Life) -> AsyncGenerator[Catwalk]:
             clock=engine_time,
             pause=engine_time.pause,
             gates=(lead,),
+            intents=store,
+            loose_secrets=store.fenced(lead).shelf(LOOSE_SECRETS),
         )
         reconciler = Reconciler(ports, PassSettings(runner_image=RUNNER_IMAGE, digest_key=key))
         await stack.enter_async_context(lead.held(patience_s=LEAD_PATIENCE_S))

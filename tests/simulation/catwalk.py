@@ -22,6 +22,7 @@ from reconciler.errors import EnvironmentFault, InvalidManifests, Unavailable
 from reconciler.fly.client import MachinesAPI, Timing
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.session import LAG_S
+from reconciler.loop.loose_secrets import LOOSE_SECRETS
 from reconciler.loop.passes import Reconciler
 from reconciler.loop.progress import ProgressEvent, RevisionAccepted
 from reconciler.loop.setup import PassSettings, Ports
@@ -258,6 +259,7 @@ class Life:
             clock=self.outside.clock,
             progress=self,
             intents=self.store,
+            loose_secrets=self.store.shelf(LOOSE_SECRETS),
         )
         settings = PassSettings(
             runner_image=RUNNER_IMAGE, digest_key=b"k" * 32, look_again_s=4, window_margin_s=4, lists_lag_s=LAG_S

@@ -15,7 +15,7 @@ from reconciler.core.slots import slot_number
 from reconciler.core.types import ServerState, Trigger
 from reconciler.report.letters import MOST_POSTS
 from reconciler.report.statuses import StatusState
-from tests.simulation.fleetfile import FLEET, Server
+from tests.simulation.fleetfile import CANARY, FLEET, Server
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -152,6 +152,10 @@ def _server(run: "Run", server: Server, state: ServerState) -> Iterator[str]:
     for machine in machines:
         if f"pypi:{server.name}-mcp@{server.version}" not in ((machine.config.init and machine.config.init.cmd) or ()):
             yield f"{machine.name} runs another version"
+    app = platform.inventory.app(server.app)
+    secrets = {secret.value for secret in app.secrets.values()} if app is not None else set[str]()
+    if secrets != ({f"{CANARY}-{server.secret}"} if server.secret else set()):
+        yield f"{server.name} has the secrets {sorted(secrets)}"
     serving = len(platform.serving(server.app))
     if serving < server.minimum:
         yield f"{serving} machines of {server.name} serve, not {server.minimum}"
