@@ -55,21 +55,31 @@ _RULES = (
     ),
     _rule(Cause.MISSING_ARGUMENTS, r"please provide|must (?:provide|specify)|no .{1,40} (?:provided|specified)"),
 )
+_REMARK = re.compile(
+    r"\b(?:warn(?:ing)?s?|optional(?:ly)?|disabled|deprecat\w*|opt[- ]out|not required|fall(?:ing|s)? ?back"
+    r"|using default|skipp(?:ed|ing)|telemetry)\b",
+    re.IGNORECASE,
+)
+"""What only says what goes without, such as an optional key, before something else ends the server."""
+_ERROR = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception)\b")
+"""An error that nobody caught: the end of a traceback in Python, the line behind the arrow in Node."""
 _KILLED = -signal.SIGKILL
 _USAGE_STATUS = 2
 
 
 def diagnose_exit(status: int, lines: Sequence[str]) -> AdapterFailure:
     """The cause of an exit before the first answer; a negative status is a signal, `lines` are the last of stderr."""
+    clear = [line for line in lines if not _REMARK.search(line)]
+    errors = [line for line in clear if _ERROR.search(line)]
     for rule in _RULES:
-        shown = next((line for line in lines if rule.pattern.search(line)), None)
+        shown = next((line for line in (clear if errors else lines) if rule.pattern.search(line)), None)
         if shown is not None:
             return _failure(rule.cause, status, shown, rule.hint)
     if status == _KILLED:
         return AdapterFailure(
             Cause.OUT_OF_MEMORY, "the server was killed by the system, most likely for its memory use"
         )
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = next((line.strip() for line in reversed(errors or lines) if line.strip()), "")
     if status == _USAGE_STATUS:
         return _failure(Cause.MISSING_ARGUMENTS, status, last, "")
     cause = Cause.NOT_AN_MCP_SERVER if status == 0 else Cause.CRASH_LOOP

@@ -78,7 +78,8 @@ _VARIABLE: Final = r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b"
 _NEED: Final = (
     r"(?i:required|missing|not (?:been )?set\b|unset\b|must be|undefined|not provided|not defined|not "
     r"configured|is empty"
-    r"|cannot be empty|environment variable|please (?:set|provide)|fehlt|nicht gesetzt|manquant|non d[ée]fini|falta\b"
+    r"|cannot be empty|environment variable|please (?:set|provide)|fehlt|nicht gesetzt|manquant|falta\b"
+    r"|(?:non|pas) d[ée]fini"
     r"|no (?:está )?definid|não definid|не задан|не установлен|отсутствует|未设置|未配置|缺少|設定されていません|필요)"
 )
 _CREDENTIAL: Final = (
@@ -112,7 +113,7 @@ RULES: Final = (
     ),
     _rule(
         LogCause.RUNTIME_UNAVAILABLE,
-        r"ERR_UNKNOWN_BUILTIN_MODULE|NODE_MODULE_VERSION|version `GLIBC(?:XX)?_[0-9.]+' not found"
+        r"SyntaxError: f-string|ERR_UNKNOWN_BUILTIN_MODULE|NODE_MODULE_VERSION|version `GLIBC(?:XX)?_[0-9.]+' not found"
         r"|(?i:requires (?:at least )?(?:python|node(?:\.js)?) ?(?:version )?v?(?:[<>=~^]+ ?)?[0-9]"
         r"|(?:python|node(?:\.js)?) v?[0-9.]+ (?:or (?:newer|higher|later|above|greater)|is required|is not "
         r"supported))",
@@ -120,7 +121,7 @@ RULES: Final = (
     ),
     _rule(
         LogCause.RUNTIME_UNAVAILABLE,
-        r"cannot open shared object file|(?i:unable to find \w+ shared library|\bshared librar(?:y|ies)\b.*not found"
+        r"cannot open shared object file|(?i:unable to find \w+ shared library|\blibrar(?:y|ies)\b.*not found"
         r"|(?:cannot|could not|unable to|failed to) (?:find|load|locate) (?:\S+ ){0,3}librar(?:y|ies)\b)",
         "OSError: libodbc.so.2: cannot open shared object file: No such file or directory",
     ),
@@ -131,7 +132,7 @@ RULES: Final = (
     ),
     _rule(
         LogCause.BAD_TOKEN,
-        r"\bE40[13]\b",
+        r"\bE40[13]\b|package index answers 40[13]\b",
         "npm error code E401",
     ),
     _rule(
@@ -172,7 +173,7 @@ RULES: Final = (
         LogCause.BAD_TOKEN,
         r"\b401[:,]? (?:[^ ]+ ){0,2}\(?Unauthorized|Unauthorized.*\b401\b|\b403 Forbidden|Bad credentials"
         r"|AuthenticationError"
-        r"|(?i:status(?: code)?:? 40[13]\b|(?:Error|error):? 40[13]\b|\b40[13],? message=)"
+        r"|(?i:(?:status|response)(?: code)?:? 40[13]\b|(?:Error|error):? 40[13]\b|\b40[13],? message=)"
         r"|(?i:(?:incorrect|invalid|expired|revoked|wrong) (?:\w+ )?(?:api[ _-]?key|token|credentials|password)\b)",
         "httpx.HTTPStatusError: Client error '401 Unauthorized' for url 'http://127.0.0.1:18089/401'",
     ),
@@ -273,6 +274,6 @@ RULES: Final = (
 ASIDE: Final = (
     r"(?i:\b(?:warn(?:ing)?s?|optional(?:ly)?|disabled|deprecat\w*|opt[- ]out|not required|fall(?:ing|s)? ?back"
     r"|using default"
-    r'|skipp(?:ed|ing)|telemetry|license|licence)\b|"level": ?"(?:info|debug)")'
+    r'|skipp(?:ed|ing)|telemetry|license|licence)\b|"level": ?"(?:info|debug)"|^\s*\'[^\']*\',?$)'
 )
-"""Lines that only remark something. Where anything else shows a cause, they do not."""
+"""Lines that only remark something, or list a word of many. Where anything else shows a cause, they do not."""

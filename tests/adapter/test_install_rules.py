@@ -247,6 +247,8 @@ async def test_two_installations_into_one_folder_take_turns(tmp_path: Path):
         (127, ["x: error while loading shared libraries: libodbc.so.2"], Cause.RUNTIME_UNAVAILABLE),
         (-9, [], Cause.OUT_OF_MEMORY),
         (1, ["Error: listen EADDRINUSE: address already in use :::3000"], Cause.PORT_IN_USE),
+        (1, ["NOTES_API_KEY not set, search is disabled", "RuntimeError: no index"], Cause.CRASH_LOOP),
+        (1, ["warning: NOTES_API_KEY is not set"], Cause.MISSING_VARIABLE),
         (0, [], Cause.NOT_AN_MCP_SERVER),
         (1, [], Cause.CRASH_LOOP),
     ],

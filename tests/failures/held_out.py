@@ -1,5 +1,6 @@
 """The failures that were recorded after the patterns stood, to see what they are worth elsewhere."""
 
-from tests.failures.provoked import Provoked
+from tests.failures.held_out_programs import PROGRAMS
+from tests.failures.held_out_servers import SERVERS
 
-HELD_OUT: tuple[Provoked, ...] = ()
+HELD_OUT = (*SERVERS, *PROGRAMS)
