@@ -120,12 +120,18 @@ class _Cast:
     stop: anyio.Event
 
 
-def set_stage(gateway_url: str, data_path: DataPath, outside: OutsideRules, *voices: Progress) -> Stage:
+def set_stage(
+    gateway_url: str,
+    data_path: DataPath,
+    outside: OutsideRules,
+    *voices: Progress,
+    registry: CollectorRegistry | None = None,
+) -> Stage:
     """Everything that listens: state and routes first, then those who tell people."""
     live, routes, book, names = LiveState(), RouteTable(), UsageBook(), FollowedNames()
     remotes = RemoteServers(outside)
     keeper = RouteKeeper(routes, data_path, remotes)
-    registry = CollectorRegistry()
+    registry = registry if registry is not None else CollectorRegistry()
     ProcessCollector(registry=registry)
     metrics = LoopMetrics(registry)
     return Stage(

@@ -21,23 +21,40 @@ GRACE_S: Final = 5
 BACKLOG: Final = 2048
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 lets the system choose.
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 lets the system choose. A shared one is one of several at this port.
 
     Raises:
         EnvironmentFault: the port is in use, or may not be used.
     """
+    listener = reserve(host, port, is_shared=is_shared)
     try:
-        listener = bound_socket(host, port)
         listener.listen(BACKLOG)
     except OSError as error:
-        raise EnvironmentFault(
-            "port-in-use",
-            f"port {port} of {host} cannot be used for the gateway: {error.strerror}",
-            hint="choose another with --port, or --port 0 for any free one",
-        ) from error
+        listener.close()
+        raise _in_use(host, port, error) from error
     listener.setblocking(False)
     return listener
+
+
+def reserve(host: str, port: int, *, is_shared: bool) -> socket.socket:
+    """A socket that holds a port and does not listen.
+
+    Raises:
+        EnvironmentFault: as `bind`.
+    """
+    try:
+        return bound_socket(host, port, is_shared=is_shared)
+    except OSError as error:
+        raise _in_use(host, port, error) from error
+
+
+def _in_use(host: str, port: int, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        "port-in-use",
+        f"port {port} of {host} cannot be used for the gateway: {error.strerror}",
+        hint="choose another with --port, or --port 0 for any free one",
+    )
 
 
 class _GuestServer(uvicorn.Server):

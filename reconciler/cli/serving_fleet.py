@@ -9,14 +9,17 @@ import secrets
 import sys
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from gateway.audit import AuditLog
 from gateway.relay import OutsideRules
 from reconciler.cli.auditing import AuditBook, readers_of
+from reconciler.cli.crew_metrics import Crewmate, CrewRegistry, told
 from reconciler.cli.fleet_process import Manner, Stage, Webhooks, announced, run_fleet, set_stage
 from reconciler.cli.gateway_access import FollowedAccess
 from reconciler.cli.github_access import GitHubAccess, git_lender, open_github
@@ -55,6 +58,15 @@ HEALTH_JITTER_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """One of several processes behind one port."""
+
+    number: int
+    local_token: str = field(repr=False)
+    """What commands on this machine use; all workers know the same one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """What `catwalk serve` was asked for."""
 
@@ -66,6 +78,13 @@ class Service:
     """The followed directory inside the repository; empty for its root."""
     poll_s: float
     insecure: bool
+    worker: Worker | None = None
+    """Which of several processes behind the port this is; None where it is the only one."""
+
+    @property
+    def workers_dir(self) -> Path:
+        """Where workers leave what they count."""
+        return self.place.state_dir / "workers"
 
 
 async def run_service(service: Service) -> None:
@@ -78,9 +97,9 @@ async def run_service(service: Service) -> None:
     settings, place = service.settings, service.place
     require_service(settings, host=service.host)
     address = fly_address(settings)
-    with bind(service.host, service.port) as listener:
+    with bind(service.host, service.port, is_shared=service.worker is not None) as listener:
         make_state(place)
-        local_url = _local_url(service.host, listener.getsockname()[1])
+        local_url = local_url_of(service.host, listener.getsockname()[1])
         async with AsyncExitStack() as opened:
             await opened.enter_async_context(traces(os.environ))
             github = await opened.enter_async_context(open_github(settings))
@@ -88,7 +107,7 @@ async def run_service(service: Service) -> None:
             sources = _sources(service, github)
             gateway_url = settings.public_url.rstrip("/") or local_url
             access = _access(service, gateway_url)
-            stage = _stage(address, _rules(service), gateway_url, started, access)
+            stage = _stage(service, address, gateway_url, started, access)
             request = Request(
                 place=place,
                 settings=settings,
@@ -103,8 +122,11 @@ async def run_service(service: Service) -> None:
                 host_verifier=github.verifier if github is not None else None,
             )
             connected = await opened.enter_async_context(wired(request))
-            endpoint = Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=secrets.token_urlsafe(32))
-            opened.enter_context(announced(place, endpoint))
+            endpoint = endpoint_of(local_url, service.worker)
+            if service.worker is None:
+                opened.enter_context(announced(place, endpoint))
+            if isinstance(stage.registry, CrewRegistry):
+                await opened.enter_async_context(told(stage.registry))
             log.info("listening", address=local_url, gateway=stage.gateway_url, repository=settings.repo_url)
             lines = AuditLog(sys.stderr.buffer)
             opened.callback(lines.close)
@@ -112,6 +134,18 @@ async def run_service(service: Service) -> None:
             made = _manner(service, _Audit(lines=lines, book=book), access, endpoint.local_token)
             await run_fleet(stage, connected, replace(made, proposals=sources.proposed), listener)
     log.info("stopped")
+
+
+def endpoint_of(local_url: str, worker: Worker | None = None) -> Endpoint:
+    """How commands on this machine reach this process, or all workers."""
+    token = worker.local_token if worker is not None else secrets.token_urlsafe(32)
+    return Endpoint(pid=os.getpid(), gateway_url=local_url, local_token=token)
+
+
+def _registry(service: Service) -> CollectorRegistry:
+    if service.worker is None:
+        return CollectorRegistry()
+    return CrewRegistry(Crewmate(folder=service.workers_dir, number=service.worker.number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +179,10 @@ def _rules(service: Service) -> OutsideRules:
     return OutsideRules(networks=service.settings.outbound_networks)
 
 
-def _stage(address: Address, rules: OutsideRules, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
+def _stage(service: Service, address: Address, gateway_url: str, started: float, access: FollowedAccess) -> Stage:
     watch = ReadyWatch(gateway_url=gateway_url, elapsed_s=lambda: time.monotonic() - started, announce=announce_log())
-    return set_stage(gateway_url, address.data_path, rules, access, ClosedNotice(access), LogProgress(), watch)
+    voices = (access, ClosedNotice(access), LogProgress(), watch)
+    return set_stage(gateway_url, address.data_path, _rules(service), *voices, registry=_registry(service))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +235,7 @@ def _webhooks(settings: Settings) -> Webhooks | None:
     return Webhooks(secret=settings.webhook_secret, followed=followed)
 
 
-def _local_url(host: str, port: int) -> str:
+def local_url_of(host: str, port: int) -> str:
     """How commands on this machine reach the gateway, whatever it listens on."""
     name = host if is_loopback(host) else "127.0.0.1" if ":" not in host else "::1"
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
