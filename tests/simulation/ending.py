@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.core.actions import Pass
 from reconciler.core.slots import slot_number
 from reconciler.core.types import ServerState, Trigger
+from reconciler.loop.cut_off import CUT_OFF
 from reconciler.report.letters import MOST_POSTS
 from reconciler.report.statuses import StatusState
 from tests.simulation.fleetfile import CANARY, FLEET, Server
@@ -78,6 +79,8 @@ def _is_quiet(run: "Run", finished: Pass, commit: str) -> bool:
     ill = {server.name for server in run.plan.last if server.ill}
     behind = _behind(run, ill)
     unwell = {status.server for status in finished.statuses if status.state not in WELL}
+    if any(CUT_OFF in waiting.until for waiting in plan.deferred):
+        return False
     waits = {waiting.action.server for waiting in plan.deferred}
     if any(status.state not in WELL | FAILING | WAITING for status in finished.statuses):
         return False
