@@ -68,11 +68,12 @@ class _Sight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Detail:
-    """What is known of one machine."""
+    """What is known of one machine: a tenth of what its answer takes, because a thousand of them are kept."""
 
     listed: tuple[str, ...]
     """What the list said of it when its details were read."""
-    entry: MachineEntry
+    machine: ObservedMachine
+    well: bool
     read_s: float
     """When the look began that read it, in monotonic seconds."""
 
@@ -161,7 +162,7 @@ class Observer:
         if machine_state(entry) in _ASLEEP:
             return True
         fresh = sight.began_s - known.read_s < CHECKS_STAND_S
-        return sight.glance and fresh and key[0] in alone and is_well(known.entry)
+        return sight.glance and fresh and key[0] in alone and known.well
 
     async def _read_detail(self, key: Key, sight: _Sight, limiter: anyio.CapacityLimiter) -> None:
         app, machine_id = key
@@ -176,9 +177,14 @@ class Observer:
         except CatwalkError as error:
             sight.miss(key, error)
             return
-        listed = sight.entries.get(key, entry)
-        sight.entries[key] = entry
-        self._details[key] = _Detail(listed=_fingerprint(listed), entry=entry, read_s=sight.began_s)
+        # The entry of the list stays, which is the smaller one.
+        listed = sight.entries.setdefault(key, entry)
+        self._details[key] = _Detail(
+            listed=_fingerprint(listed),
+            machine=observed_machine(entry, app=app, fleet=self._session.fleet),
+            well=is_well(entry),
+            read_s=sight.began_s,
+        )
 
     def _machines(self, sight: _Sight) -> Iterable[ObservedMachine]:
         for key in sorted(sight.entries):
@@ -188,10 +194,10 @@ class Observer:
 
     def _machine(self, key: Key, sight: _Sight) -> ObservedMachine:
         """By its details; by the list alone, whose config is partial and so never compared, where they did not come."""
-        app, fleet = key[0], self._session.fleet
         if key in sight.unread:
-            return replace(observed_machine(sight.entries[key], app=app, fleet=fleet), config="")
-        return observed_machine(self._details[key].entry, app=app, fleet=fleet)
+            listed = observed_machine(sight.entries[key], app=key[0], fleet=self._session.fleet)
+            return replace(listed, config="")
+        return self._details[key].machine
 
 
 def _fingerprint(entry: MachineEntry) -> tuple[str, ...]:
