@@ -28,7 +28,7 @@ from litestar import Litestar
 from reconciler.cli.auditing import AuditBook, everybody
 from reconciler.cli.facts import FactsBook
 from reconciler.cli.fleet_view import LiveFleetView, Told
-from reconciler.core.actions import AllocateAddress, Create, CreateApp, Outcome, Pass, Plan, SetSecrets, Update
+from reconciler.core.actions import Action, AllocateAddress, Create, CreateApp, Outcome, Pass, Plan, SetSecrets, Update
 from reconciler.core.applied import AppliedServer, AppliedState
 from reconciler.core.audit import AuditDeed, AuditKind, AuditLine, AuditResult
 from reconciler.core.cost import MonthlyCost
@@ -121,7 +121,7 @@ def status(number: int, pass_number: int) -> ServerStatus:
 
 def first_plan(servers: int) -> tuple[Plan, tuple[Outcome, ...]]:
     """What creates a fleet."""
-    actions = []
+    actions: list[Action] = []
     for number in range(servers):
         server, app = name_of(number), f"acme-{name_of(number)}"
         actions += [
@@ -256,7 +256,7 @@ def spec(number: int) -> ServerSpec:
     )
 
 
-async def application(store: Store, servers: int) -> Litestar:
+async def application(store: Store, servers: int) -> Any:  # noqa: ANN401 - An ASGI application, which every library types in its own way.
     """The pages over a store, as the wiring builds them, without a loop beside them."""
     live, book = LiveState(), UsageBook()
     live.remember(await store.latest_pass(), await store.statuses())
@@ -306,7 +306,11 @@ class Measured:
     """Of the processor."""
 
 
-async def measure(app: Litestar, path: str, times: int) -> Measured:
+async def measure(
+    app: Any,  # noqa: ANN401 - As above.
+    path: str,
+    times: int,
+) -> Measured:
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", timeout=60) as client:
         took, worked = list[float](), list[float]()

@@ -1,6 +1,7 @@
 """A fleet in which every state occurs, an application that shows it, and a browser to look at it with."""
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ from reconciler.core.actions import (
 )
 from reconciler.core.applied import AppliedState
 from reconciler.core.audit import AuditDeed, AuditKind, AuditLine, AuditQuery, AuditResult, KeptLine
+from reconciler.core.digests import JSON
 from reconciler.core.problems import Location, Problem, Remedy
 from reconciler.core.savings import Usage
 from reconciler.core.types import Cause, DesiredMachine, OutcomeKind, Revision, ServerState, ServerStatus, Trigger
@@ -45,6 +47,7 @@ from reconciler.loop.ports import LogLine, PassSummary, StoredProposal, Transiti
 from reconciler.web.audit import AuditReader
 from reconciler.web.errors import NotAllowed
 from reconciler.web.handlers import unknown_address_handler, web_handlers
+from reconciler.web.tools import ToolAnswer, ToolFacts
 from reconciler.web.view import FleetEvent, ServerFacts
 
 NOW = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -390,6 +393,23 @@ async def gateway_route(name: FromPath[str]) -> dict[str, str]:
     return {"relayed": name}
 
 
+@dataclass
+class SampleDesk:
+    """Two tools, one of which answers what it was given."""
+
+    async def tools(self, server: str, authorization: str) -> Sequence[ToolFacts]:  # noqa: ARG002 - The desk's shape.
+        city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+        return (
+            ToolFacts(name="forecast", title="Forecast", description="Tells the weather of tomorrow.", schema=city),
+            ToolFacts(name="stations", description="Lists the stations.", schema={"type": "object"}),
+        )
+
+    async def call(self, server: str, tool: str, arguments: Mapping[str, JSON], authorization: str) -> ToolAnswer:  # noqa: ARG002 - The desk's shape.
+        return ToolAnswer(
+            result={"content": [{"type": "text", "text": f"{tool} of {dict(arguments)}"}]}, is_error=False
+        )
+
+
 def application(view: SampleView, **more: object) -> Litestar:
     return Litestar(
         [*web_handlers(view, StoppedClock(), **{"audit": SampleAudit(), **more}), gateway_route],
@@ -415,11 +435,13 @@ async def client(view: SampleView) -> AsyncIterator[AsyncTestClient[Litestar]]:
 
 
 @asynccontextmanager
-async def serving(view: SampleView) -> AsyncIterator[str]:
+async def serving(view: SampleView, **more: object) -> AsyncIterator[str]:
     """The application on a real loopback port."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(application(view), log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=2)
+        uvicorn.Config(
+            application(view, **more), log_config=None, lifespan="on", ws="none", timeout_graceful_shutdown=2
+        )
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
@@ -489,6 +511,24 @@ class Chromium:
         result = await self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    async def picture(self, file: Path) -> None:
+        """Keeps the whole page as a PNG."""
+        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        await anyio.Path(file).write_bytes(base64.b64decode(taken["data"]))
+
+    async def follow(self, selector: str) -> None:
+        """Clicks what a selector finds, and waits for the page that it leads to."""
+        self.events.clear()
+        await self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+        await self.until("Page.loadEventFired")
+
+    async def press(self, key: str, *, code: int, text: str = "") -> None:
+        """A key, down and up."""
+        for kind in ("keyDown", "keyUp"):
+            await self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text
+            )
 
     def requested(self) -> list[str]:
         return [one["params"]["request"]["url"] for one in self.events if one["method"] == "Network.requestWillBeSent"]
@@ -576,7 +616,7 @@ async def _pipes() -> AsyncIterator[tuple[tuple[int, int], tuple[asyncio.StreamR
 
 @pytest.fixture
 async def address(view: SampleView) -> AsyncIterator[str]:
-    async with serving(view) as address:
+    async with serving(view, tools=SampleDesk()) as address:
         yield address
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.npm import installed as npm_installed
 
 RULES = Path(__file__).parent / "node"
-PAGES = ("/", "/servers/weather", "/revisions/a1b2c3d", "/servers/nobody")
+PAGES = ("/", "/?label=env%3Dprod", "/servers/weather", "/revisions/a1b2c3d", "/audit", "/servers/nobody")
 RUN = """axe.run(document, { resultTypes: ["violations"] }).then((found) => JSON.stringify(
   found.violations.map((one) => [one.impact, one.id, one.nodes.map((node) => node.target.join(" ")).slice(0, 3)])))"""
 
