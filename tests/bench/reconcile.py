@@ -20,13 +20,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pygit2
 
+from reconciler.cli.machines_doors import FLY_STARTS_AT_ONCE, PROBES_AT_ONCE
 from reconciler.core.actions import Pass
 from reconciler.core.secret import SecretValue
 from reconciler.core.types import ProbeResult, Trigger
-from reconciler.engine import EngineSettings, RateLimits, Simulation, Timings, run_engine
 from reconciler.fly.client import MachinesAPI
 from reconciler.fly.fleet import FlyFleet
 from reconciler.fly.session import LAG_S
@@ -43,8 +42,6 @@ TOKEN: Final = "fm2_bench"
 PLOT: Final = Path(__file__).with_suffix(".svg")
 MIB: Final = 2**20
 REST_S: Final = 2.5
-NEVER_S: Final = 1e9
-HEADERS: Final = {"authorization": f"FlyV1 {TOKEN}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,37 +74,6 @@ def repository(directory: Path, servers: int) -> str:
     author = pygit2.Signature("Bench", "bench@example.com", 1_800_000_000, 0)
     made.create_commit("refs/heads/main", author, author, "A fleet", tree.write(), [])
     return directory.as_uri()
-
-
-async def all_asleep(client: httpx.AsyncClient) -> None:
-    query = {"summary": "true", "state": "started"}
-    while (await client.get("/orgs/personal/machines", params=query)).json()["machines"]:  # noqa: ASYNC110
-        await asyncio.sleep(1)
-
-
-def engine_process(state_dir: Path, line: Connection) -> None:
-    async def serve() -> None:
-        idle_s = NEVER_S
-
-        def idle_after_s(_app: str) -> float:
-            return idle_s
-
-        settings = EngineSettings(
-            state_dir=state_dir,
-            token=TOKEN,
-            rate_limits=RateLimits(),
-            timings=Timings(autostop_tick_s=1),
-            idle_after_s=idle_after_s,
-        )
-        async with run_engine(settings, simulation=Simulation(running=True)) as engine:
-            line.send(engine.api_url)
-            while (await asyncio.to_thread(line.recv)) is not None:
-                idle_s = 0.0
-                async with httpx.AsyncClient(base_url=f"{engine.api_url}/v1", headers=HEADERS, timeout=60) as client:
-                    await all_asleep(client)
-                line.send("asleep")
-
-    asyncio.run(serve())
 
 
 class Answers:
@@ -155,7 +121,13 @@ async def reconciler(directory: Path, url: str, source_url: str, refused: Refuse
             memory=store,
             clock=clock,
         )
-        yield Reconciler(ports, PassSettings(runner_image="registry.fly.io/catwalk-runner:0.1.0", digest_key=b"k" * 32))
+        settings = PassSettings(
+            runner_image="registry.fly.io/catwalk-runner:0.1.0",
+            digest_key=b"k" * 32,
+            servers_at_once=FLY_STARTS_AT_ONCE,
+            probes_at_once=PROBES_AT_ONCE,
+        )
+        yield Reconciler(ports, settings)
     store.close()
 
 
@@ -213,11 +185,13 @@ def reconciler_process(directory: Path, url: str, servers: int, rounds: int, lin
 
 
 def run(servers: int, rounds: int) -> Figures:
+    from tests.bench.reconcile_engine import engine_process  # noqa: PLC0415  # Its memory is not the reconciler's.
+
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="catwalk-bench-") as name:
         directory = Path(name)
         here, there = context.Pipe()
-        engine = context.Process(target=engine_process, args=(directory / "engine", there), daemon=True)
+        engine = context.Process(target=engine_process, args=(directory / "engine", TOKEN, there), daemon=True)
         engine.start()
         url = here.recv()
         ours, theirs = context.Pipe()
