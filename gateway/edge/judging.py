@@ -13,8 +13,8 @@ from gateway.aggregate.core import Core
 from gateway.aggregate.endpoint import PATH
 from gateway.aggregate.gathering import RefusedRequest
 from gateway.aggregate.media_types import check_media_types
-from gateway.aggregate.routing import Destination
 from gateway.edge.carriage import CommonHead
+from gateway.edge.directing import certain_place
 from gateway.edge.heads import read_plain_head
 from gateway.headers import SESSION_HEADER, read_client_headers
 from gateway.problems import Refused, SessionNotFound
@@ -103,10 +103,7 @@ def _stateless(head: CommonHead, routing: dict[str, str]) -> CommonHead | None:
     if not method or not written:
         return None
     name = decode_header_value(written)
-    target = head.view.names.target(name)
-    is_certain = target is not None and target.is_certain
-    place = Destination(server=target.server, name=target.name) if target is not None and is_certain else None
-    return replace(head, method=method, name=name, place=place)
+    return replace(head, method=method, name=name, place=certain_place(head.view, name))
 
 
 def _has_expired(head: CommonHead) -> bool:

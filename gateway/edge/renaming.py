@@ -1,40 +1,51 @@
 """Another name or URI in a message, put in its place without writing the message anew.
 
-What is looked for is the member as nearly every client writes it, `"name":"time__now"`, with or without a space. If it
-stands in the text exactly once it is replaced, and whoever calls has to read the result: only if `params` then has the
-new value was it the right place. Whatever is written otherwise is left to the ASGI path.
+The message has been read, so what `params` has is known; where it stands in the text is not. A value that is plain
+ASCII and stands there once, in a text without escapes that could write it otherwise, stands nowhere else. Where it
+stands more often, the one member that is written `"name":"time__now"` is tried, and the result read: whether `params`
+has the new value now, as it had the old one before, shows whether that was the place. Everything else is left to the
+ASGI path.
 """
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
+
+from gateway.calls import read_members
 
 _PLAIN = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
-_NAMES = re.compile(rb'"name": ?"([\x20\x21\x23-\x5b\x5d-\x7e]+)"')
+_ESCAPES = (b"\\u", b"\\/")
+"""How else a plain value can be written."""
 
 
-def names_in(body: bytes) -> set[str]:
-    """All values of members called `name`, wherever they stand, that are plain ASCII."""
-    return {name.decode("ascii") for name in _NAMES.findall(body)}
+class _Written(NamedTuple):
+    """A value and a member that has it, as JSON text."""
+
+    value: bytes
+    members: tuple[bytes, bytes]
 
 
 def renamed(body: bytes, key: str, old: str, new: str) -> bytes | None:
-    """The body with `new` for `old` in a member called `key`; None where it does not stand there exactly once, or is
-    not plain ASCII.
-    """
+    """The body with `new` for `old`, which `params` of that body has under `key`; None where its place is not clear."""
     if old == new:
         return body
-    for written, wanted in _members(key, old, new):
-        if written in body:
-            return body.replace(written, wanted) if body.count(written) == 1 else None
+    before, after = _written(key, old), _written(key, new)
+    if before is None or after is None:
+        return None
+    if body.count(before.value) == 1 and not any(escape in body for escape in _ESCAPES):
+        return body.replace(before.value, after.value)
+    for member, wanted in zip(before.members, after.members, strict=True):
+        if body.count(member) == 1:
+            changed = body.replace(member, wanted)
+            members = read_members(changed)
+            return changed if members is not None and members.params.get(key) == new else None
     return None
 
 
-@lru_cache(maxsize=4096)
-def _members(key: str, old: str, new: str) -> tuple[tuple[bytes, bytes], ...]:
-    """How the member may be written, and how it is then. A plain value needs no escapes. Remembered, because every call
-    of a tool asks.
-    """
-    if _PLAIN.fullmatch(old) is None or _PLAIN.fullmatch(new) is None:
-        return ()
-    gaps = ("", " ")
-    return tuple((f'"{key}":{gap}"{old}"'.encode("ascii"), f'"{key}":{gap}"{new}"'.encode("ascii")) for gap in gaps)
+@lru_cache(maxsize=8192)
+def _written(key: str, value: str) -> _Written | None:
+    """Remembered, because every call of a tool asks. A plain value needs no escapes."""
+    if _PLAIN.fullmatch(value) is None:
+        return None
+    compact, spaced = (f'"{key}":{gap}"{value}"'.encode("ascii") for gap in ("", " "))
+    return _Written(f'"{value}"'.encode("ascii"), (compact, spaced))

@@ -255,6 +255,10 @@ CARRIED = {
     "a compressed answer": call("alpha__compressed"),
     "a session id that nobody asked for": call("beta__renewed"),
     "a name twice": {"method": "tools/call", "params": {"name": "alpha__now", "arguments": {"name": "other"}}},
+    "two names of servers": {
+        "method": "tools/call",
+        "params": {"name": "alpha__now", "arguments": {"x": {"name": "beta__now"}}},
+    },
     "an id that is text": call("alpha__now", id="é"),
     "a name with spaces": call("alpha__now and then"),
 }
@@ -276,11 +280,6 @@ LEFT = {
     "a tool and its name again": {
         "method": "tools/call",
         "params": {"name": "alpha__now", "arguments": {"name": "alpha__now"}},
-    },
-    "two names of servers": {
-        "method": "tools/call",
-        "params": {"name": "alpha__now", "arguments": {"x": {"name": "beta__now"}}},
-        "legacy": True,
     },
     "an unlisted resource": read("nobody://knows"),
     "no text as a uri": read(7),
@@ -369,8 +368,7 @@ async def test_a_call_in_a_session_is_the_same_below_asgi(both, by_asgi, case):
 @pytest.mark.parametrize("era", ["legacy", MODERN])
 @pytest.mark.parametrize("case", cases(LEFT))
 async def test_what_has_to_be_looked_at_is_asgis(both, by_asgi, case, era):
-    is_carried = "legacy" in case and era == MODERN
-    assert await compared(both, case, era, by_asgi) == [not is_carried, True]
+    assert await compared(both, case, era, by_asgi) == [True, True]
 
 
 @pytest.mark.parametrize("name", ["lost", "fault"])
