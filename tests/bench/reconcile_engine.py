@@ -1,4 +1,4 @@
-"""The engine beside `reconcile.py`, in a process of its own: simulated machines in real time, with Fly's rate limits."""
+"""The engine beside `reconcile.py`, in a process of its own: simulated machines in real time, and Fly's rate limits."""
 
 import asyncio
 from multiprocessing.connection import Connection
