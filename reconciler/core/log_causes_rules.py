@@ -186,7 +186,8 @@ RULES: Final = (
     ),
     _rule(
         LogCause.MISSING_VARIABLE,
-        rf"{_VARIABLE}.*{_NEED}|{_NEED}.*{_VARIABLE}|KeyError: '[A-Z][A-Z0-9_]+'|UndefinedValueError: [A-Z]",
+        rf"{_VARIABLE}.*{_NEED}|{_NEED}.*{_VARIABLE}|KeyError: '[A-Z][A-Z0-9_]+'|UndefinedValueError: [A-Z]"
+        rf"|(?i:\bset (?:the )?){_VARIABLE}",
         "Error: BRAVE_API_KEY environment variable is required",
     ),
     _rule(

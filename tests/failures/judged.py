@@ -7,11 +7,12 @@ from pathlib import Path
 from reconciler.core.log_causes import explain
 from reconciler.core.log_causes_rules import LogCause
 from tests.failures.held_out import HELD_OUT
+from tests.failures.later import LATER
 from tests.failures.provoked import Provoked
 from tests.failures.seen import SEEN
 
 LOGS = Path(__file__).parent / "logs"
-SETS = {"seen": SEEN, "held-out": HELD_OUT}
+SETS = {"seen": SEEN, "held-out": HELD_OUT, "later": LATER}
 
 
 def path_of(provoked: Provoked) -> Path:
