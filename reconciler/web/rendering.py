@@ -30,8 +30,8 @@ CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# With `no-referrer` browsers would send the forms of our own pages with `Origin: null` (Fetch standard, "append a request
-# `Origin` header"), and a form of an unknown origin is refused.
+# With `no-referrer` browsers would send the forms of our own pages with `Origin: null` (Fetch standard, "append a
+# request `Origin` header"), and a form of an unknown origin is refused.
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
