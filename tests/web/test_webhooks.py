@@ -364,6 +364,12 @@ PROPOSALS = [
       for action in ("opened", "synchronize", "reopened", "ready_for_review")),
     pytest.param("pull_request", PULL | {"action": "labeled"}, None, id="a label"),
     pytest.param("pull_request", PULL | {"number": 0}, None, id="no number"),
+    pytest.param(
+        "pull_request",
+        HELLO | {"action": "opened", "pull_request": {"number": 12, "head": {"sha": HEAD}, "base": {"ref": "main"}}},
+        PROPOSED,
+        id="the number of the pull request itself",
+    ),
     pytest.param("pull_request", PULL | {"number": True}, None, id="a number of another type"),
     pytest.param("pull_request", PULL | {"pull_request": {"head": {"sha": "x"}, "base": {"ref": "main"}}}, None,
                  id="no commit"),

@@ -105,7 +105,7 @@ def _pull_request(payload: dict[str, object], followed: Followed) -> Meaning:
         return _NOTHING
     if _text(payload, "pull_request", "base", "ref") != _branch(payload, followed):
         return Meaning(reason="it is to be merged into another branch")
-    number, commit = _number(payload, "number"), _text(payload, "pull_request", "head", "sha")
+    number, commit = _pull_number(payload), _text(payload, "pull_request", "head", "sha")
     if not number or not _COMMIT.fullmatch(commit):
         return _NOTHING
     proposal = Proposal(number=number, commit=commit, ref=f"refs/pull/{number}/head")
@@ -166,6 +166,13 @@ def _is_ref(name: str) -> bool:
     """Whether it can be asked for by name: nothing of git's own syntax in it (git docs, "git-check-ref-format")."""
     plain = name.isprintable() and not set(name) & set(" ~^:?*[\\+")
     return plain and len(name) <= _LONGEST_REF and ".." not in name and "@{" not in name and not name.endswith("/")
+
+
+def _pull_number(payload: dict[str, object]) -> int:
+    """GitHub tells it twice; servers that speak as GitHub does leave the outer one out."""
+    inner = payload.get("pull_request")
+    told = cast("dict[str, object]", inner) if isinstance(inner, dict) else {}
+    return _number(payload, "number") or _number(told, "number")
 
 
 def _number(payload: dict[str, object], key: str) -> int:
