@@ -5,8 +5,9 @@ secret of the repository; who called stands in the audit log, and no credential 
 """
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
@@ -146,7 +147,17 @@ async def test_people_sign_in_and_reach_a_server_that_somebody_else_runs(
     assert machines.machines("people-clock") == []
     who = {(line["who"], line["server"]) for line in lines if line.get("event") == "call"}
     assert {("corp:alice", "clock"), ("corp:intern", "clock")} <= who
+    kept = await anyio.to_thread.run_sync(audit_of, place)
+    assert {("call", "corp:alice", "add", "ok"), ("call", "corp:intern", "add", "refused")} <= kept
+    assert ("sign-in", "", "", "refused") in kept
     assert CANARY not in running.log
+
+
+def audit_of(place: Path) -> set[tuple[str, ...]]:
+    """What the store keeps of who did what."""
+    (file,) = place.rglob("catwalk.db")
+    with closing(sqlite3.connect(file)) as store:
+        return set(store.execute("SELECT kind, who, tool, result FROM audit"))
 
 
 async def refuse_interns(running: Service, issuer: IdentityProvider) -> None:
