@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.core.types import PackageReference, Registry, ServerSpec, ServerState, ServerStatus
-from reconciler.loop.progress import ServerChanged, ServerRemoved
 from reconciler.loop.history import Transition
+from reconciler.loop.progress import ServerChanged, ServerRemoved
 from reconciler.loop.usage import MOST_CHANGES, UsageBook
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
