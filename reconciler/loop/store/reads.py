@@ -23,7 +23,7 @@ def read_pass(connection: Connection, number: int | None) -> Pass | None:
 
 
 def read_history(connection: Connection, limit: int, commit: str) -> tuple[PassSummary, ...]:
-    columns = [column for column in passes.c if column.name != "document"]
+    columns = [column for column in passes.c if column.name not in {"document", "quiet"}]
     query = select(*columns).order_by(passes.c.number.desc()).limit(limit)
     if commit:
         query = query.where(passes.c.commit.startswith(commit, autoescape=True))
