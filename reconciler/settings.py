@@ -32,6 +32,7 @@ KNOWN_VARIABLES: Final = frozenset(
         "CATWALK_FLY_LOGS_URL",
         "CATWALK_GITHUB_APP_ID",
         "CATWALK_GITHUB_APP_KEY",
+        "CATWALK_GITHUB_DEPLOYMENTS",
         "CATWALK_GIT_TOKEN",
         "CATWALK_GPG_KEYS",
         "CATWALK_MCP_REGISTRY_URL",
@@ -64,6 +65,8 @@ class Settings:
     """`CATWALK_GITHUB_APP_ID`: the App as which results are written back, in place of `GITHUB_TOKEN`."""
     github_app_key: SecretValue | None = None
     """`CATWALK_GITHUB_APP_KEY`: its private key, as GitHub hands it out, or that in Base64."""
+    github_deployments: bool = False
+    """`CATWALK_GITHUB_DEPLOYMENTS`: `1` tells of each applied revision as a GitHub deployment too."""
     github_api_url: str = ""
     """`GITHUB_API_URL`: another host for GitHub Enterprise; empty means the one that belongs to the repository."""
     fly_api_url: str = DEFAULT_FLY_API_URL
@@ -142,6 +145,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         github_token=_secret(environment, "GITHUB_TOKEN"),
         github_app_id=environment.get("CATWALK_GITHUB_APP_ID", ""),
         github_app_key=_secret(environment, "CATWALK_GITHUB_APP_KEY"),
+        github_deployments=_switch(environment, "CATWALK_GITHUB_DEPLOYMENTS"),
         github_api_url=environment.get("GITHUB_API_URL", ""),
         fly_api_url=environment.get("CATWALK_FLY_API_URL") or DEFAULT_FLY_API_URL,
         fly_logs_url=environment.get("CATWALK_FLY_LOGS_URL") or DEFAULT_FLY_LOGS_URL,
@@ -188,6 +192,13 @@ def _environment_name(name: str) -> str:
             hint="it stands in the names of files such as catwalk.staging.yaml",
         )
     return name
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    found = environment.get(name, "")
+    if found not in {"", "0", "1"}:
+        raise EnvironmentFault("bad-setting", f"{name} is 1 or nothing")
+    return found == "1"
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:

@@ -18,11 +18,13 @@ from reconciler.loop.leadership import Leadership
 from reconciler.loop.ports import Logs, Reporter
 from reconciler.loop.store.store import Store
 from reconciler.report.courier import MESSAGES, Channel, Courier
+from reconciler.report.deployments import RepositoryDeployments, WithDeployments
 from reconciler.report.explanations import Explanations
 from reconciler.report.notifier import Notifier, Together
-from reconciler.report.outbox import Outbox
+from reconciler.report.outbox import Outbox, StatusService
 from reconciler.report.proposals import COMMENT, CommentChannel, ProposalReports
 from reconciler.report.reporter import GitHubReporter, NullReporter, ReportSettings
+from reconciler.report.rollouts import DeploymentReporter, environment_of
 from reconciler.report.stores import LETTERS, ShelfOutboxStore
 from reconciler.settings import Settings
 
@@ -121,15 +123,36 @@ class Outside:
         if access is None:
             return Reporting(reporter=notifier, courier=courier) if channels else Reporting()
         letters = ShelfOutboxStore(backstage.store.shelf(LETTERS))
-        outbox = Outbox(access.statuses, letters, SystemClock(), turn=backstage.lead)
+        service = self._service(access, backstage.fleet_name)
+        outbox = Outbox(service, letters, SystemClock(), turn=backstage.lead)
         manner = self._manner(access, backstage.logs)
+        on_commits = GitHubReporter(outbox, settings=manner, explanations=explanations)
         return Reporting(
-            reporter=Together(GitHubReporter(outbox, settings=manner, explanations=explanations), notifier),
+            reporter=Together(on_commits, *self._deployments(outbox, explanations), notifier),
             outbox=outbox,
             courier=courier,
             access=access,
             proposals=ProposalReports(outbox, courier, public_url=manner.public_url, directory=manner.directory),
         )
+
+    def _service(self, access: GitHubAccess, fleet_name: Callable[[], str]) -> StatusService:
+        """What the outbox writes to: statuses or check runs, and deployments where they are wanted."""
+        overlay = self.settings.environment
+        if not self.settings.github_deployments:
+            return access.statuses
+        deployments = RepositoryDeployments(
+            access.door,
+            access.repository,
+            access.pace,
+            environment=lambda: environment_of(fleet_name(), overlay),
+        )
+        return WithDeployments(access.statuses, deployments)
+
+    def _deployments(self, outbox: Outbox, explanations: Explanations) -> list[Reporter]:
+        settings = self.settings
+        if not settings.github_deployments:
+            return []
+        return [DeploymentReporter(outbox, explanations, overlay=settings.environment, public_url=settings.public_url)]
 
     def _manner(self, access: GitHubAccess, logs: Logs) -> ReportSettings:
         detailed = access.installation is not None

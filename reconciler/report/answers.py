@@ -26,6 +26,10 @@ class NotFound(EnvironmentFault):
     """There is no such thing, or the token may not see it: GitHub does not tell the two apart."""
 
 
+class ToldAlready(EnvironmentFault):
+    """A lack that was told of when it was found: whoever meets it again need not tell anybody."""
+
+
 class _Fault(BaseModel):
     """GitHub's error body. `errors` is a list of objects or of texts, depending on the endpoint."""
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reconciler.report.statuses import CommitStatus, StatusState
+from reconciler.report.statuses import CommitStatus, StatusState, is_deployment, is_superseded
 from reconciler.report.text import with_tail
 
 MOST_POSTS: Final = 6
@@ -52,7 +52,7 @@ def wanting(letter: Letter | None, status: CommitStatus) -> Letter:
 
 def to_post(letter: Letter) -> CommitStatus | None:
     """What to send now, or none when nothing is worth a post."""
-    if letter.refusal or letter.posts >= MOST_POSTS or _stands(letter):
+    if letter.refusal or letter.posts >= MOST_POSTS or _stands(letter) or _is_behind(letter):
         return None
     same_state = letter.posted is not None and letter.posted.state is letter.wanted.state
     if same_state and letter.posts >= MOST_POSTS - KEPT_FOR_STATES:
@@ -93,6 +93,19 @@ def corrected(letter: Letter, listed: Sequence[CommitStatus]) -> Letter:
 def _stands(letter: Letter) -> bool:
     posted, wanted = letter.posted, letter.wanted
     return posted is not None and (posted.state, posted.description) == (wanted.state, wanted.description)
+
+
+def _is_behind(letter: Letter) -> bool:
+    """Whether a deployment has come further than what is wanted: it never goes back, and only its end follows success.
+
+    Decided against what GitHub has, so that it also holds after the store was lost.
+    """
+    posted, wanted = letter.posted, letter.wanted
+    if posted is None or not is_deployment(wanted):
+        return False
+    if is_superseded(wanted):
+        return is_superseded(posted)
+    return wanted.state is StatusState.PENDING or posted.state is StatusState.SUCCESS
 
 
 def _bare(status: CommitStatus) -> CommitStatus:

@@ -19,10 +19,11 @@ import structlog
 
 from reconciler.errors import CatwalkError, Conflict, RateLimited, Unavailable
 from reconciler.loop.ports import Clock
+from reconciler.report.answers import ToldAlready
 from reconciler.report.letters import Letter, LetterKey, asked_again, corrected, delivered, key_of, to_post, wanting
 from reconciler.report.pace import SPACING_S
 from reconciler.report.sending import UNTIL_OUR_TURN_S, Always, Bell, Turn, send_forever
-from reconciler.report.statuses import SERVER_PREFIX, CommitStatus
+from reconciler.report.statuses import SERVER_PREFIX, CommitStatus, is_deployment, is_superseded
 from reconciler.report.stores import OutboxStore
 
 FIRST_BACKOFF_S: Final = 2.0
@@ -172,10 +173,17 @@ class Outbox:
         self._verified.add(sha)
 
     async def _next_due(self) -> Letter | None:
-        """The oldest of those that failed least, so that one that always fails holds nobody up."""
+        """The oldest of those that failed least, so that one that always fails holds nobody up.
+
+        Among these the end of a deployment comes last: the one that takes its place is told of before.
+        """
         letters = await self._loaded()
         due = (letter for letter in letters.values() if self._is_due(letter))
-        return min(due, key=lambda letter: self._failures.get(letter.key, 0), default=None)
+        return min(due, key=self._rank, default=None)
+
+    def _rank(self, letter: Letter) -> tuple[int, bool]:
+        is_end = is_deployment(letter.wanted) and is_superseded(letter.wanted)
+        return self._failures.get(letter.key, 0), is_end
 
     def _is_due(self, letter: Letter) -> bool:
         return to_post(letter) is not None and self._failures.get(letter.key, 0) < MOST_FAILURES
@@ -200,7 +208,8 @@ class Outbox:
                 if current.wanted == letter.wanted
             ]
         )
-        _log.error("status_refused", commit=letter.wanted.sha, context=letter.wanted.context, problem=str(refusal))
+        tell = _log.info if isinstance(refusal, ToldAlready) else _log.error
+        tell("status_refused", commit=letter.wanted.sha, context=letter.wanted.context, problem=str(refusal))
 
     def _pause(self, seconds: float) -> None:
         self._paused_at, self._pause_s = self._clock.now(), seconds

@@ -25,6 +25,7 @@ from reconciler.report.statuses import (
     beginning_statuses,
     commit_statuses,
     is_commit,
+    is_deployment,
     is_superseded,
     superseded,
 )
@@ -157,13 +158,14 @@ class GitHubReporter:
 
 
 def _left_behind(standing: list[CommitStatus], finished: Pass) -> list[CommitStatus]:
-    """Statuses that wait for an answer on commits that no pass will look at again."""
+    """Statuses that wait for an answer on commits that no pass will look at again; deployments end otherwise."""
     newest = finished.revision
     if newest is None or not is_commit(newest):
         return []
     current = {newest.commit, _commit_of(finished.applied_revision)}
     waiting = (status for status in standing if status.state is StatusState.PENDING and not is_superseded(status))
-    return [superseded(status, by=newest) for status in waiting if status.sha not in current]
+    left = (status for status in waiting if status.sha not in current and not is_deployment(status))
+    return [superseded(status, by=newest) for status in left]
 
 
 def _commit_of(revision: Revision | None) -> str:

@@ -22,6 +22,8 @@ from reconciler.report.text import counted, one_line, with_tail
 SYNC: Final = "catwalk/sync"
 HEALTH: Final = "catwalk/health"
 SERVER_PREFIX: Final = "catwalk/health/"
+DEPLOYMENT_PREFIX: Final = "deployment/"
+"""Before the name of an environment: a context that is no status at GitHub, but the newest word of a deployment."""
 MOST_SERVER_CONTEXTS: Final = 20
 """A fleet-wide outage must not write a thousand contexts; `catwalk/health` counts the rest."""
 
@@ -96,13 +98,23 @@ def superseded(status: CommitStatus, *, by: Revision) -> CommitStatus:
         sha=status.sha,
         context=status.context,
         state=status.state,
-        description=f"{_SUPERSEDED}{by.short}",
+        description=superseded_by(by.short),
         target_url=status.target_url,
     )
 
 
+def superseded_by(name: str) -> str:
+    """The description of what something else has ended."""
+    return f"{_SUPERSEDED}{name}"
+
+
 def is_superseded(status: CommitStatus) -> bool:
     return status.description.startswith(_SUPERSEDED)
+
+
+def is_deployment(status: CommitStatus) -> bool:
+    """Whether it is the word of a deployment."""
+    return status.context.startswith(DEPLOYMENT_PREFIX)
 
 
 def is_commit(revision: Revision | None) -> bool:

@@ -92,8 +92,10 @@ class LoopbackGitHub:
         fault = self.faults.pop(0) if self.faults else None
         if fault is None:
             return self._right(method, path, headers, body)
-        if fault.done:
+        if fault.done and STATUSES.fullmatch(path):
             self._create(path, body)
+        elif fault.done:
+            self._right(method, path, headers, body)
         return fault
 
     def _right(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Canned:

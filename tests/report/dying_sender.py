@@ -10,6 +10,7 @@ is done and not yet known. With 0 as the step to die at a process goes on to the
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +101,9 @@ class SkippingClock:
         await anyio.lowlevel.checkpoint()
 
 
+Sender = Callable[[Path, str, Steps], Awaitable[None]]
+
+
 async def send(state_dir: Path, url: str, steps: Steps) -> None:
     clock = SkippingClock()
     store = await open_store(state_dir, clock)
@@ -129,13 +133,13 @@ async def said_before(store) -> int:
     return max(words, default=0)
 
 
-def run_one(state_dir: Path, url: str, step: int) -> str:
+def run_one(state_dir: Path, url: str, step: int, sender: Sender = send) -> str:
     """Forks, and waits: `exit code or minus the signal`, and the steps that were taken if it came to the end."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         steps = Steps(step)
-        anyio.run(send, state_dir, url, steps)
+        anyio.run(sender, state_dir, url, steps)
         os.write(writing, str(steps.count).encode())
         os._exit(0)
     os.close(writing)
@@ -144,11 +148,11 @@ def run_one(state_dir: Path, url: str, step: int) -> str:
     return f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])} {taken}"
 
 
-def main() -> None:
+def main(sender: Sender = send) -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     for line in sys.stdin:
         state_dir, url, step = line.split()
-        print(run_one(Path(state_dir), url, int(step)), flush=True)
+        print(run_one(Path(state_dir), url, int(step), sender), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,17 @@ from reconciler.report.checks import RepositoryChecks
 from reconciler.report.comments import StickyComment, TokenOwner
 from reconciler.report.connection import Connection
 from reconciler.report.credentials import AppInstallation
+from reconciler.report.deployments import RepositoryDeployments
 from reconciler.report.details import Annotation, CheckDetails
 from reconciler.report.github import GitHub, PersonalToken
 from reconciler.report.missed import FailedDeliveries, OpenPulls
 from reconciler.report.outbox import Outbox
 from reconciler.report.pace import Pace
 from reconciler.report.repository import Repository
-from reconciler.report.statuses import CommitStatus, StatusState
+from reconciler.report.statuses import CommitStatus, StatusState, superseded_by
 from reconciler.report.stores import MemoryOutboxStore
 from reconciler.report.verification import GitHubVerifier
+from tests.report.deployment_desk import DeploymentDesk
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(180)]
 
@@ -353,3 +356,24 @@ def test_the_judge_is_no_rubber_stamp(judge):
     long = {"name": "x", "head_sha": SHA, "status": "queued", "output": {"title": "t", "summary": "s" * 70_000}}
     with pytest.raises(AssertionError):
         judge.request("POST", "/repos/acme/fleet/check-runs", json.dumps(long).encode())
+
+
+async def test_deployments_are_sent_and_answered_as_github_documents_them(
+    judge, door, repository, pace, github, canned
+):
+    desk = DeploymentDesk(github, canned)
+    deployments = RepositoryDeployments(door, repository, pace, environment=lambda: "acme/staging")
+    words = {"being applied": "pending", "timeout": "failure", "no token": "error", "1/1 healthy": "success"}
+    for description, state in (words | {superseded_by("b1c2d3e"): "pending"}).items():
+        said = status(state, description=description, target_url="https://c.dev/revisions/a1")
+        await deployments.post(replace(said, context="deployment/acme/staging"))
+        assert (await deployments.statuses(SHA))[0].description == description
+    assert desk.states(SHA, "acme/staging") == ["in_progress", "failure", "error", "success", "inactive"]
+    for method, path, body in github.sent:
+        judge.request(method, path, body)
+        judge.query(method, path)
+    for call in desk.told:
+        judge.answer(*call)
+    wrong = {"ref": SHA, "required_contexts": "all"}
+    with pytest.raises(AssertionError):
+        judge.request("POST", "/repos/acme/fleet/deployments", json.dumps(wrong).encode())
