@@ -162,7 +162,8 @@ def _prepare(
     So they may be without any such machine, where it never came to be: then they are set for those that are as wanted.
     """
     if any(isinstance(action, Create | Update | Destroy) for action in touching):
-        return Part((*_app(standing.server, machines, app_exists=around.app_exists), *_secrets(standing, machines)))
+        app = _app(standing.server, machines, app_exists=around.app_exists)
+        return Part((*app, *_secrets(standing, machines, around)))
     if not around.loose_secrets or standing.pending:
         return Part()
     restored = _set_secrets(standing, "they may be those of a version that did not come to run")
@@ -178,11 +179,12 @@ def _app(server: DesiredServer, machines: Sequence[ObservedMachine], *, app_exis
         yield AllocateAddress(server=spec.name, app=spec.app, reason="the gateway reaches the server by this address")
 
 
-def _secrets(standing: Standing, machines: Sequence[ObservedMachine]) -> Iterator[Action]:
+def _secrets(standing: Standing, machines: Sequence[ObservedMachine], around: Circumstances) -> Iterator[Action]:
+    """An app without a machine may have the secrets of one that is gone: nothing tells of them but the app."""
     spec = standing.server.spec
     if app_secret_names(spec.secret_names, spec.files):
         yield _set_secrets(standing, "secrets are applied when a machine boots")
-    elif any(map(_has_secrets, machines)):
+    elif any(map(_has_secrets, machines)) or around.loose_secrets or (around.app_exists and not machines):
         yield _set_secrets(standing, "no secret is declared any more")
 
 

@@ -104,3 +104,25 @@ async def test_nothing_is_done_while_it_cannot_be_remembered(ahead, shelf, monke
     await ahead.run()
     assert ahead.fleet.secrets[APP] == ["new"]
     assert ahead.fleet.applied == []
+
+
+async def test_secrets_of_a_machine_that_somebody_destroyed_are_unset_before_the_next_is_made(world):
+    world.commit("one", "time=secret", token="old")
+    await world.run()
+    world.fleet.machines.clear()
+    world.commit("two", "time")
+    finished = await world.run()
+    assert world.states(finished) == {"time": "ready"}
+    assert world.fleet.secrets[APP] == []
+
+
+async def test_secrets_of_a_version_that_never_ran_are_unset_before_another_one_runs(world):
+    world.commit("one", "time")
+    await world.run()
+    world.fleet.failing = {"Update time": FULL, "Create time": FULL}
+    world.commit("two", "time=secret", token="new")
+    await world.run()
+    world.fleet.failing = {}
+    world.commit("three", "time=changed@2")
+    await world.run()
+    assert world.fleet.secrets[APP] == []
