@@ -36,7 +36,7 @@ PYTHON = sys.executable
     ],
 )
 def test_an_early_end_has_its_cause(start: Start, arguments: list[str], cause: str, code: int, shown: str):
-    adapter = start(PYTHON, FAULTY, *arguments, options=("--exec", "--linger", "0.5"))
+    adapter = start(PYTHON, FAULTY, *arguments, options=("--exec", "--linger", "2"))
     body = adapter.wait_for("failed")
     assert (body["cause"], shown in body["detail"]) == (cause, True)
     assert adapter.ends() == code
