@@ -43,7 +43,10 @@ class Peer:
         self.folder.mkdir(parents=True)
         for command in self._commands():
             try:
-                finished = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+                # In the peer's own folder: uv would hold it to the constraints of the project it is started in.
+                finished = subprocess.run(
+                    command, cwd=self.folder, capture_output=True, text=True, timeout=600, check=False
+                )
             except subprocess.TimeoutExpired:
                 return "the installation did not end within 600 s"
             if finished.returncode:
@@ -94,9 +97,12 @@ def _contextforge(folder: Path, port: int, _upstream: str) -> Sequence[str]:
 
 
 def _litellm(folder: Path, port: int, upstream: str) -> Sequence[str]:
-    servers = {"mcp_servers": {"echo": {"url": upstream, "transport": "http", "allow_all_keys": True}}}
+    settings = {
+        "mcp_servers": {"echo": {"url": upstream, "transport": "http", "allow_all_keys": True}},
+        "general_settings": {"dangerously_permit_weak_or_unset_master_key": True},
+    }
     configuration = folder / f"bench-{port}.yaml"
-    configuration.write_text(json.dumps(servers), encoding="utf-8")
+    configuration.write_text(json.dumps(settings), encoding="utf-8")
     return [str(folder / "bin" / "litellm"), "--config", str(configuration), "--host", "127.0.0.1", "--port", str(port)]
 
 
@@ -135,7 +141,7 @@ PEERS = (
     Peer(
         name="litellm",
         package="litellm[proxy]",
-        version="1.110.2",
+        version="1.108.7",
         command=_litellm,
         python="3.11",
         path="/echo/mcp",
