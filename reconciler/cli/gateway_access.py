@@ -18,12 +18,11 @@ from gateway.oauth.issuer import Issuer
 from gateway.oauth.providers import Provider
 from gateway.oauth.resource import Resources
 from gateway.relay import OutsideRules
-from reconciler.core.actions import Pass
+from reconciler.cli.followed_rules import FollowsRules
 from reconciler.core.gateway_rules import GatewayRules, IdentityProvider, TokenGrant
-from reconciler.loop.progress import PassFinished, ProgressEvent, RevisionAccepted
 
 
-class FollowedAccess:
+class FollowedAccess(FollowsRules):
     """Implements the gateway's `Access` and listens to the passes."""
 
     def __init__(self, *, open_without_rules: bool, base_url: str = "", outside: OutsideRules | None = None) -> None:
@@ -77,20 +76,6 @@ class FollowedAccess:
         digest = hashlib.sha256(token).hexdigest()
         found = [known for known in self._rules.tokens if hmac.compare_digest(digest, known.sha256)]
         return found[0] if found else None
-
-    def remember(self, latest: Pass | None) -> None:
-        """Takes the rules of the last recorded pass."""
-        if latest is not None and latest.gateway is not None:
-            self._follow(latest.gateway)
-
-    def on_event(self, event: ProgressEvent) -> None:
-        match event:
-            case RevisionAccepted():
-                self._follow(event.gateway)
-            case PassFinished():
-                self.remember(event.finished)
-            case _:
-                pass
 
     def _follow(self, rules: GatewayRules) -> None:
         if rules == self._rules:
