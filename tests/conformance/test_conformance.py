@@ -29,7 +29,7 @@ SCORED = {"default": 31, "2025-11-25": 30, "2026-07-28": 37}
 """How many scenarios of each set count, as a guard against a run that silently tested less."""
 
 pytestmark = [pytest.mark.registry, pytest.mark.timeout(600)]
-BY_SET = [pytest.param(name, marks=pytest.mark.xdist_group(f"conformance-{name}"), id=name) for name in SETS]
+BY_SET = [pytest.param(name, id=name) for name in SETS]
 """The runs of one set share what the server does by itself, so that they belong to one process."""
 _direct: dict[str, Results] = {}
 

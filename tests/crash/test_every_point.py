@@ -20,7 +20,6 @@ def judge(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("crash")
 def test_a_crash_before_or_after_any_side_effect_is_put_right(capsys):
     report = explore(Order())
     judge(report, capsys)
@@ -28,7 +27,6 @@ def test_a_crash_before_or_after_any_side_effect_is_put_right(capsys):
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("crash")
 def test_a_crash_is_put_right_on_postgresql_at_one_point_in_sixteen(capsys):
     if programs() is None:
         pytest.skip("PostgreSQL is not installed")

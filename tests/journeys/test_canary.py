@@ -15,7 +15,7 @@ from mcp import Client
 from tests.journeys.harness import Repository, clean_environment, command, copy_of_quickstart, running
 from tests.journeys.test_rotation import rotate_to, token_of
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("canary")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 CANARY = "canary/7c1e+plain text&value"
 FORMS = {

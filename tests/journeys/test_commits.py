@@ -12,7 +12,7 @@ from mcp.types import TextContent
 
 from tests.journeys.harness import Catwalk, Event, Repository, command, running
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("commits")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 WARM_S = 10
 """How soon a commit shows through the gateway when the packages are in the cache."""

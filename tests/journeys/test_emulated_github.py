@@ -25,7 +25,7 @@ from tests.sources.conftest import Repository
 
 __all__ = ["pem", "private_key", "repository", "ssh_host"]
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(240), pytest.mark.xdist_group("emulated-github")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(240)]
 
 EMULATOR = Path(__file__).parents[1] / "emulate"
 PERMISSIONS = {"checks": "write", "contents": "read", "metadata": "read", "issues": "write", "pull_requests": "write"}

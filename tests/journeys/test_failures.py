@@ -8,7 +8,7 @@ import pytest
 
 from tests.journeys.harness import Event, Repository, clean_environment, command, copy_of_quickstart, running
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("failures")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 HEALTHY = """\
 apiVersion: catwalk.dev/v1

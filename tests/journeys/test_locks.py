@@ -6,7 +6,7 @@ import pytest
 
 from tests.journeys.harness import Event, Repository, command, running
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(600), pytest.mark.xdist_group("locks")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(600)]
 
 MANIFEST = """\
 apiVersion: catwalk.dev/v1

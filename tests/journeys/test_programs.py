@@ -12,7 +12,7 @@ from tests.journeys.harness import Catwalk, Event, Repository, copy_of_quickstar
 from tests.journeys.test_rotation import RECIPIENT
 from tests.sops.writer import Options, encrypt_yaml
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.xdist_group("programs")]
+pytestmark = [pytest.mark.timeout(240)]
 
 SECRET = "canary-77d1\nsecond line of the key\n"
 SERVER = """\

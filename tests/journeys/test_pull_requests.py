@@ -20,7 +20,7 @@ from tests.sources.conftest import Repository
 
 __all__ = ["make_loopback", "pem", "private_key", "repository", "ssh_host"]
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("pull-requests")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 BASE = b"""\
 apiVersion: catwalk.dev/v1

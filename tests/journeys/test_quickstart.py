@@ -15,7 +15,7 @@ from mcp.types import TextContent
 from tests.journeys.harness import ROOT, Catwalk, Event, clean_environment, command, copy_of_quickstart, running
 from tests.npm import installed as npm_installed
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("quickstart")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 SECRET = "this-token-was-encrypted-in-git"
 

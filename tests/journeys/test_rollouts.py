@@ -12,7 +12,7 @@ from mcp import Client
 
 from tests.journeys.harness import Catwalk, Event, Repository, command, running
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("rollouts")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 CHANGE_S = 240
 MANIFEST = """\

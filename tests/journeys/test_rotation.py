@@ -12,7 +12,7 @@ from reconciler.sops.rules import RuleKind
 from tests.journeys.harness import Catwalk, Event, Repository, copy_of_quickstart, running
 from tests.sops.writer import Options, encrypt_yaml
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("rotation")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 RECIPIENT = "age15jswsjlnqzfc3sg3yt95k79j3qlc8y6u44ftmrtaxe8z0xmaefgqaa5dcu"
 """The public half of the example's demo key."""

@@ -12,7 +12,7 @@ from tests.journeys.harness import command
 from tests.journeys.serving import EngineProcess, Service, engine, service, service_environment
 from tests.sources.conftest import GitHttpServer, Repository, serve_git
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 APP = "acme-time"
 FIRST = b"""\

@@ -9,7 +9,7 @@ import pytest
 from tests.journeys.serving import EngineProcess, Line, Service, engine, service, service_environment
 from tests.sources.conftest import Repository, serve_git
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve-ends")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 APP = "ends-time"
 MANIFEST = b"""\

@@ -12,7 +12,7 @@ from tests.journeys.harness import command
 from tests.journeys.serving import EngineProcess, Service, engine, service, service_environment
 from tests.sources.conftest import GitHttpServer, Repository, serve_git
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve-leads")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 SERVER = "  {name}:\n    package: pypi:mcp-server-time@2026.10.19\n    args: [--local-timezone=Europe/Berlin]\n"
 HANDOVER_S = 5

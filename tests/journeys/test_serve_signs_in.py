@@ -29,7 +29,7 @@ from tests.journeys.serving import EngineProcess, Line, Service, engine, service
 from tests.sops.writer import Options, encrypt_yaml
 from tests.sources.conftest import GitHttpServer, Repository, serve_git
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("serve-signs-in")]
+pytestmark = [pytest.mark.timeout(300)]
 
 CANARY = "canary-remote-60ab"
 MANIFEST = """\

@@ -24,7 +24,7 @@ from tests.sources.conftest import _wait_for_listening as wait_for_listening
 
 __all__ = ["make_loopback"]
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve-statuses")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 SECRET = "hook-canary-2d4f"
 MANIFEST = b"""\

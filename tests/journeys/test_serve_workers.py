@@ -11,7 +11,7 @@ from mcp import Client
 from tests.journeys.serving import Service, engine, service, service_environment
 from tests.sources.conftest import Repository, serve_git
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("serve-workers")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 MANIFEST = b"""\
 apiVersion: catwalk.dev/v1

@@ -10,7 +10,7 @@ import pytest
 from tests.journeys.harness import Repository, clean_environment, command
 from tests.journeys.serving import EngineProcess, engine
 
-pytestmark = [pytest.mark.registry, pytest.mark.timeout(420), pytest.mark.xdist_group("troubles")]
+pytestmark = [pytest.mark.registry, pytest.mark.timeout(420)]
 
 APP = "troubles-time"
 MANIFEST = """\
