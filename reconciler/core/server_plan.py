@@ -72,7 +72,7 @@ def plan_server(standing: Standing, around: Circumstances, machines: Sequence[Ob
     changed = joined(_change(change, wait, around, rotation) for change, wait in allowed)
     going = {change.slot.number for change in changes if change.action in changed.actions}
     rest = joined((wake(standing, going, around), _surplus(standing, around, rotation)))
-    touching = (*_given_up(retired.actions, standing), *changed.actions)
+    touching = (*_given_up((*retired.actions, *rest.actions), standing), *changed.actions)
     prepared = _prepare(standing, touching, machines, around)
     return joined((Part(held=tuple(_held(standing))), back, prepared, retired, changed, rest))
 
@@ -99,15 +99,19 @@ def _held(standing: Standing) -> Iterator[Held]:
 
 
 def _given_up(actions: Sequence[Action], standing: Standing) -> Iterator[Action]:
-    """The departures of machines that are not older than what takes their place: of versions that were given up.
+    """The departures of machines that are not older than what stays: of versions that were given up.
 
-    Only then are the secrets of the app still theirs; where the new machine is the younger, it brought its own.
-    Versions are ULIDs, which sort by the time at which they were made.
+    Only then are the secrets of the app still theirs; where the new machine is the younger, it brought its own. A
+    machine that is as those that stay was not given up, there are only fewer of them. Versions are ULIDs, which sort by
+    the time at which they were made.
     """
-    current = [slot.current.instance_id for slot in standing.slots if slot.current is not None]
-    versions = {machine.id: machine.instance_id for slot in standing.slots for machine in slot.others}
+    current = [slot.current for slot in standing.slots if slot.current is not None]
+    newest = max((machine.instance_id for machine in current), default="")
+    others = [*standing.surplus, *(machine for slot in standing.slots for machine in slot.others)]
+    digests = {machine.digest for machine in current}
+    old = {machine.id for machine in others if machine.instance_id < newest or machine.digest in digests}
     for action in actions:
-        if isinstance(action, Destroy) and not versions[action.machine_id] < max(current, default=""):
+        if isinstance(action, Destroy) and action.machine_id not in old:
             yield action
 
 
@@ -147,9 +151,10 @@ def _change(change: Change, wait: Wait | None, around: Circumstances, rotation: 
 def _surplus(standing: Standing, around: Circumstances, rotation: Rotation) -> Part:
     if not standing.surplus:
         return Part()
-    if standing.ready:
+    wait = wait_for(THE_APP, around.setbacks, around.now)
+    if standing.ready and wait is None:
         return joined(retire(machine, _SURPLUS, around, rotation) for machine in standing.surplus)
-    wait = Wait(until="the other machines are as wanted and healthy", awaits=standing.server.spec.name)
+    wait = wait or Wait(until="the other machines are as wanted and healthy", awaits=standing.server.spec.name)
     return joined(retire_later(machine, _SURPLUS, around, wait) for machine in standing.surplus)
 
 

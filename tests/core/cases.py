@@ -34,12 +34,16 @@ from reconciler.core.types import (
     ServerSpec,
     Snapshot,
 )
+from tests.core.app_secrets import LABELS, AppSecrets, KnownVersions
 from tests.core.simulation import CRASH, FLEET, HEALTHY, MUTE, SICK, Simulation
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 REVISION = Revision(commit="a" * 40, branch="main", source="/repository")
 STATES = tuple(sorted(set(MachineState) - {MachineState.UNKNOWN, MachineState.STARTED}))
 CHAOS_STAGES = 3
+COMMIT_STAGE, REVERT_STAGE = 0, 1
+"""After these a commit sometimes changes what is wanted, and another one takes it back."""
+VERSIONS = KnownVersions()
 ORDER_STAGES = (0, 2)
 """Planning twice takes twice as long, so not every stage does."""
 BEGINNING = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -58,14 +62,16 @@ def _server(name: str, variant: str, scale: tuple[int, int], regions: tuple[str,
         regions=regions,
         secrets=(SecretDeclaration(name="TOKEN", file="catwalk.yaml", inline=True),) if secret else (),
     )
-    return resolve(spec, runner_image="runner:1", secret_digests={"TOKEN": secret} if secret else {})
+    made = resolve(spec, runner_image="runner:1", secret_digests={"TOKEN": secret} if secret else {})
+    VERSIONS.learn(made, secret)
+    return made
 
 
 def _any_server(dice: Random, name: str) -> DesiredServer:
     maximum = dice.choice((1, 1, 1, 2, 2, 3, 4, 6))
     minimum = min(maximum, dice.choice((0, 0, 1, 2)))
     regions = dice.choice((("iad",), ("iad",), ("fra",), ("iad", "fra")))
-    return _server(name, dice.choice(("one", "two")), (minimum, maximum), regions, dice.choice(("", "", "s1", "s2")))
+    return _server(name, dice.choice(("one", "two")), (minimum, maximum), regions, dice.choice(LABELS))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,7 +81,10 @@ class Case:
     snapshot: Snapshot
     """Without an observation; the setbacks, the time and what was agreed to change from stage to stage."""
     world: Simulation
+    secrets: AppSecrets
     dice: Random
+    committed: tuple[DesiredServer, ...] = ()
+    """What was wanted before the last commit; nothing where there was none."""
     full: str = ""
     """The code with which the platform refuses every new machine in the first stages; empty where there is room."""
 
@@ -114,8 +123,13 @@ def make_case(dice: Random) -> Case:
     world = Simulation(bad_digests=frozenset(bad), mute_digests=frozenset(mute))
     world.machines = {(found.app, found.id): found for found in machines}
     world.apps = {found.app for found in machines} | {f"{FLEET}-{name}" for name in NAMES if dice.random() < 0.2}
+    ours = [found for found in machines if found.fleet == FLEET and found.state not in GONE]
     return Case(
-        snapshot=snapshot, world=world, dice=dice, full=dice.choice(("", "", "", "region-full", "fly-limit-reached"))
+        snapshot=snapshot,
+        world=world,
+        secrets=AppSecrets.any_of(dice, VERSIONS, world.apps, ours),
+        dice=dice,
+        full=dice.choice(("", "", "", "region-full", "fly-limit-reached")),
     )
 
 
@@ -165,7 +179,12 @@ def check_case(case: Case) -> int:
         chaos = stage < CHAOS_STAGES
         complete = not (chaos and case.dice.random() < 0.2)
         seen = case.world.observe(complete=complete)
-        snapshot = replace(case.snapshot, observation=seen, mute_machines=case.world.mute_machines)
+        snapshot = replace(
+            case.snapshot,
+            observation=seen,
+            mute_machines=case.world.mute_machines,
+            loose_secrets=frozenset(case.secrets.loose),
+        )
         made = plan(snapshot)
         check_plan(snapshot, made)
         if stage in ORDER_STAGES:
@@ -178,6 +197,7 @@ def check_case(case: Case) -> int:
         _time_passes(case)
         if chaos:
             _weather(case)
+            _commit(case, stage)
     raise AssertionError(f"still not done after {STAGES} stages: {made}")
 
 
@@ -307,6 +327,7 @@ def _apply(case: Case, made: Plan, *, chaos: bool) -> None:
     """The actions of a stage, one server after the other; the first failure or interruption ends those of a server."""
     interrupted = chaos and case.dice.random() < 0.3
     by_server: dict[str, list[Action]] = {}
+    case.secrets.begin(made.actions)
     for action in made.actions:
         by_server.setdefault(action.app, []).append(action)
     for actions in by_server.values():
@@ -318,6 +339,7 @@ def _apply(case: Case, made: Plan, *, chaos: bool) -> None:
                 break
             before = _serving(case, action.server)
             case.world.apply(action)
+            case.secrets.done(action, case.servers.get(action.server))
             _check_service(case, action, before)
 
 
@@ -391,6 +413,18 @@ def _weather(case: Case) -> None:
             case.world.machines[key] = replace(machine, **case.dice.choice(_EVENTS))  # type: ignore[arg-type]
 
 
+def _commit(case: Case, stage: int) -> None:
+    """Somebody changes what is wanted of some servers, or takes that back."""
+    if stage == COMMIT_STAGE and case.dice.random() < 0.3:
+        case.committed = case.snapshot.desired
+        desired = tuple(
+            server if case.dice.random() < 0.5 else _desired(case.dice, server.spec.name) for server in case.committed
+        )
+        case.snapshot = replace(case.snapshot, desired=desired)
+    elif stage == REVERT_STAGE and case.committed and case.dice.random() < 0.6:
+        case.snapshot = replace(case.snapshot, desired=case.committed)
+
+
 _EVENTS: Sequence[dict[str, object]] = (
     {"state": MachineState.SUSPENDED, "checks": (), "last_exit": None},
     {"state": MachineState.STOPPED, "checks": (), "last_exit": CRASH},
@@ -409,6 +443,10 @@ def _check_end(case: Case, made: Plan) -> None:
         if server.spec.name in made.unchanged:
             assert all(_is_wanted(server, found) for found in ours)
             assert len(ours) == len(server.machines)
+            label = VERSIONS.label(server)
+            assert case.secrets.labels[server.spec.app] == label, (
+                f"{server.spec.name} has the secrets of another version"
+            )
         else:
             assert _hindered(case, server, machines), (server.spec.name, made)
 

@@ -124,7 +124,7 @@ class Simulation:
             name=wanted.name,
             state=MachineState.STARTING,
             region=wanted.region,
-            instance_id="01",
+            instance_id=f"v{self.count:05}",
             fleet=FLEET,
             server=wanted.server,
             digest=wanted.digest,
@@ -142,7 +142,7 @@ class Simulation:
             state=MachineState.STARTING,
             checks=(),
             last_exit=None,
-            instance_id=f"v{self.count}",
+            instance_id=f"v{self.count:05}",
             digest=action.machine.digest,
             config=action.machine.config,
         )

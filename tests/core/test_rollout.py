@@ -124,6 +124,25 @@ def test_secrets_are_sent_again_only_where_the_last_version_is_given_up(
     assert kinds(made.actions) == expected
 
 
+@pytest.mark.parametrize(
+    ("leaves", "token", "expected"),
+    [
+        pytest.param("01A", "d2", ["Destroy"], id="an older one of another version"),
+        pytest.param("01C", "d1", ["Destroy"], id="one of the wanted version"),
+        pytest.param("01C", "d2", ["SetSecrets", "Destroy"], id="a younger one of a version that was given up"),
+    ],
+)
+def test_secrets_are_sent_again_where_a_larger_version_is_given_up(
+    world: World, kinds: Kinds, leaves: str, token: str, expected: list[str]
+) -> None:
+    small, large = (world.spec(secrets=world.secrets("TOKEN"), scale=Scale(minimum=0, maximum=most)) for most in (1, 2))
+    wanted, other = world.server(small, TOKEN="d1"), world.server(large, TOKEN=token)
+    stays = world.machine(wanted.machines[0], instance_id="01B")
+    second = world.machine(other.machines[1], id="second", instance_id=leaves, state=MachineState.STOPPED, checks=())
+    made = planned(world, wanted, [stays, second])
+    assert kinds(made.actions) == expected
+
+
 def test_a_third_version_does_not_wait_for_the_second_to_become_healthy(world: World, kinds: Kinds) -> None:
     first, second, third = (server_of(world, version) for version in ("one", "two", "three"))
     made = planned(world, third, [*machines_of(world, first), successor(world, second, checks=SICK)])
