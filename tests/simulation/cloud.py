@@ -18,6 +18,7 @@ from reconciler.engine import engine as assembly
 from reconciler.engine.faults import Faults
 from reconciler.engine.faults.effects import FlappingChecks, StuckTransition, UnreachableHost
 from reconciler.engine.inventory import Inventory
+from reconciler.engine.operations import SLEEPY
 from reconciler.engine.records import CheckStatus, Exit, Machine, State
 from reconciler.engine.runtime import Run, RunOrder
 from reconciler.engine.simulated import SimulatedRuntime
@@ -78,7 +79,13 @@ class Platform:
         return frozenset(machine.id for machine in self.machines(app) if self.serves(machine))
 
     def crash(self, machine: Machine) -> bool:
-        """Ends the program of a machine as a fault of its own would; whether one ran."""
+        """Ends the program of a machine as a fault of its own would; whether one ran.
+
+        What is frozen, or about to be, does nothing and so fails at nothing: such an end would count as a crash until
+        the next call, which starts the machine.
+        """
+        if machine.state in SLEEPY:
+            return False
         assert self.script._runtime is not None
         run = self.script._runtime._runs.get(machine.id)
         if run is None:
