@@ -293,16 +293,23 @@ class Keeper:
         return True
 
     async def _ended_by_itself(self, machine_id: str, tended: _Tended, ended: Exit) -> None:
+        """The restart policy decides, also where a suspension came too late to find anything to freeze.
+
+        What is frozen fails at nothing: its end loses its memory, and the next start is a cold one.
+        """
         machine = self._inventory.machine(machine_id)
         if machine is None:
             return
-        now_ns = self._clock.now_ns()
+        now_ns, frozen = self._clock.now_ns(), machine.state is State.SUSPENDED
         ages_s = [(now_ns - at_ns) / NANOSECONDS for at_ns in machine.exits_ns]
         decision = restarts.decide(machine.config.restart, ended, ages_s, self._timings)
-        if machine.goal is Goal.SLEEP:
+        if frozen:
             decision = restarts.Stay()
         again = isinstance(decision, restarts.Again)
-        machine = self._inventory.put_machine(exit_recorded(machine, ended, now_ns, requested=False, restarting=again))
+        machine = exit_recorded(machine, ended, now_ns, requested=frozen, restarting=again)
+        if again and machine.goal is Goal.SLEEP:
+            machine = replace(machine, goal=Goal.RUN)
+        machine = self._inventory.put_machine(machine)
         self._note(machine, _exit_text(ended))
         match decision:
             case restarts.Again():

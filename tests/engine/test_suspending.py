@@ -83,6 +83,8 @@ async def test_what_is_killed_while_it_is_suspended_is_stopped_and_not_restarted
     found = await bench.until(made, lambda machine: machine["state"] == "stopped")
     exit_event = next(event for event in found["events"] if event["type"] == "exit")["request"]["exit_event"]
     assert (exit_event["exit_code"], exit_event["restarting"]) == (137, False)
+    # Nobody's program has failed: what was frozen is gone, and the next start begins anew.
+    assert exit_event["requested_stop"]
 
 
 @pytest.mark.parametrize("state", ["stopped", "suspended"])
