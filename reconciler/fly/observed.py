@@ -21,7 +21,8 @@ _STATES: Final = {state.value: state for state in MachineState} | {
     "creating": MachineState.CREATED,
     "launch_failed": MachineState.FAILED,
 }
-_NEW_VERSION: Final = "update"
+_FORGETTING: Final = frozenset({"update", "suspend"})
+"""What makes an earlier end the past: another version, and rest that only a process which runs can be put to."""
 _BEGINNINGS: Final = frozenset({"launch", "update", "start", "restart"})
 _CHECK_STATES: Final = {state.value: state for state in CheckState}
 
@@ -70,12 +71,13 @@ def host_ok(entry: MachineEntry) -> bool:
 def last_exit(entry: MachineEntry) -> ExitEvent | None:
     """The newest end of the process of this version; none where it has not ended since the events reach back.
 
-    How an earlier version ended says nothing about this one.
+    How an earlier version ended says nothing about this one. Neither does a crash that was got over: a machine that is
+    suspended ran until then, and ends nothing by that.
     """
     for event in _newest_first(entry):
         for found in _exit(event):
             return found
-        if event.type == _NEW_VERSION:
+        if event.type in _FORGETTING:
             return None
     return None
 

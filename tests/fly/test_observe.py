@@ -83,6 +83,26 @@ async def test_how_an_earlier_version_ended_says_nothing_about_this_one(world, f
     assert machine.last_exit is None
 
 
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        pytest.param(["suspend", "start", "exit"], None, id="suspended after it had come back"),
+        pytest.param(["exit", "suspend", "start"], 70, id="ended when it was to be suspended"),
+        pytest.param(["start", "exit"], 70, id="came back"),
+        pytest.param(["exit", "start", "suspend", "exit"], 70, id="woken, and ended again"),
+    ],
+)
+async def test_a_crash_that_was_got_over_is_no_state_of_a_machine_that_sleeps(world, fleet, events, expected):
+    exit_event = {"request": {"exit_event": {"exit_code": 70}}}
+    told = [
+        {"type": kind, "timestamp": 9000 - number} | (exit_event if kind == "exit" else {})
+        for number, kind in enumerate(events)
+    ]
+    world.on("GET", "/v1/apps/acme-time/machines/m1", detailed(events=told))
+    (machine,) = (await fleet.observe()).machines
+    assert (machine.last_exit.exit_code if machine.last_exit else None) == expected
+
+
 async def test_strangers_show_only_where_they_sit_in_an_app_of_our_name_and_without_a_mark(world, fleet):
     machines = [
         listed(),
@@ -158,6 +178,14 @@ async def test_a_token_that_is_refused_is_an_error_and_no_empty_fleet(world, fle
     world.on("GET", ORGANIZATION, (401, {"error": "Authenticate: token validation error"}))
     with pytest.raises(errors.Unauthorized):
         await fleet.observe()
+
+
+async def test_a_sleeping_machine_whose_host_was_silent_is_read_until_the_host_answers(world, fleet):
+    world.on("GET", ORGANIZATION, {"machines": [listed(state="stopped")]})
+    silent = detailed(host_status="unreachable", state="stopped")
+    world.on("GET", "/v1/apps/acme-time/machines/m1", silent, silent, detailed(state="stopped"))
+    seen = [machine.host_ok for _ in range(4) for machine in (await fleet.observe()).machines]
+    assert seen == [False, False, True, True]
 
 
 async def test_a_sleeping_machine_is_read_again_only_when_the_list_says_that_it_changed(world, fleet):
