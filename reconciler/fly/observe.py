@@ -2,8 +2,9 @@
 
 The list is eventually consistent and lean (no checks, no events, hardly any config), the details are exact. Details are
 asked for a machine that is awake, that was just touched, or that changed since they were last read; a sleeping machine
-that did not change is remembered, because reading a thousand sleepers every few seconds would say nothing new. Reading
-never wakes a machine.
+that did not change is remembered, because reading a thousand sleepers every few seconds would say nothing new. Of one
+whose host was silent only a part was read, and no list tells when that host answers again: it is read each time.
+Reading never wakes a machine.
 
 Of an awake machine the list tells every change of config and state, for each makes another version or another time of
 update, but not how its checks do. So a full look reads each one that is awake, and finds within a tick what is unwell.
@@ -157,7 +158,7 @@ class Observer:
     def _still_stands(self, key: Key, entry: MachineEntry, sight: _Sight, alone: Collection[str]) -> bool:
         """Whether what is remembered of a machine need not be read again."""
         known = self._details.get(key)
-        if known is None or known.listed != _fingerprint(entry):
+        if known is None or known.listed != _fingerprint(entry) or not known.machine.host_ok:
             return False
         if machine_state(entry) in _ASLEEP:
             return True
