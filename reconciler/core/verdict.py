@@ -227,7 +227,8 @@ def _whole(spec: ServerSpec, machines: Sequence[ObservedMachine], now: datetime)
     found = [_observed(spec, machine, None, now) for machine in others]
     failed = next((finding for finding in found if finding.state is ServerState.FAILED), None)
     if failed is None:
-        return _Finding(ServerState.STARTING, detail=words)
+        detail = words if len(living) >= spec.scale.minimum else f"{words}; the others are yet to be made"
+        return _Finding(ServerState.STARTING, detail=detail)
     return _Finding(ServerState.DEGRADED, failed.cause, f"{words}: {failed.detail}")
 
 

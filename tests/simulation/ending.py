@@ -82,12 +82,17 @@ def _is_quiet(run: "Run", finished: Pass, commit: str) -> bool:
     if any(CUT_OFF in waiting.until for waiting in plan.deferred):
         return False
     waits = {waiting.action.server for waiting in plan.deferred}
-    if any(status.state not in WELL | FAILING | WAITING for status in finished.statuses):
+    if any(status.state not in _restful(status.server in behind) for status in finished.statuses):
         return False
     applied = finished.applied_revision is not None and finished.applied_revision.commit == commit
     may_wait = ill | behind | _kept_for(run, behind | ill)
     blamed = {problem.server for problem in finished.problems}
     return applied and unwell <= ill | behind and waits <= may_wait and blamed <= ill
+
+
+def _restful(is_behind: bool) -> frozenset[ServerState]:
+    """States that may last. A server that waits for one that is ill may lack machines, and starts for ever."""
+    return WELL | FAILING | WAITING | ({ServerState.STARTING} if is_behind else frozenset())
 
 
 def _behind(run: "Run", ill: set[str]) -> set[str]:
