@@ -197,7 +197,8 @@ class ServerEndpoint:
         answer = reads.find(read)
         if answer is not None:
             self._parts.observers.happened(Event.READ_FROM_MEMORY, forward.upstream.server)
-        elif forward.content_length is not None:
+        if forward.content_length is not None:
+            # Also of what another caller has read: requests like this one need not come here again.
             opening = forward.request_head(forward.content_length).encode()
             reads.learn_shape(read, opening, request.first)
         return replace(request, read=read), answer

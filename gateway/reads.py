@@ -54,6 +54,7 @@ class ReadKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stored:
+    server: str
     before_ttl: bytes
     after_ttl: bytes
     fresh_until_s: float
@@ -70,6 +71,10 @@ class Read:
     key: ReadKey
     principal: str
     raw_id: str
+    public_place: str
+    """Where an answer is kept that anybody under the same policy may have."""
+    own_place: str
+    """Where one is kept that only this principal may have."""
 
 
 class ReadMemory:
@@ -77,7 +82,7 @@ class ReadMemory:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._stored: dict[tuple[ReadKey, str], _Stored] = {}
+        self._stored: dict[str, _Stored] = {}
         self._bytes = 0
         self._shapes: dict[Shape, Read] = {}
         self._hopeless: dict[tuple[str, str], float] = {}
@@ -103,14 +108,26 @@ class ReadMemory:
             policy=forward.grant.tools,
             generation=generation,
         )
-        return Read(key=key, principal=forward.grant.principal, raw_id=message.raw_id)
+        # Texts, because their hash is computed once, and every read of a client that asks again is looked up by it.
+        place, principal = repr(key), forward.grant.principal
+        return Read(
+            key=key,
+            principal=principal,
+            raw_id=message.raw_id,
+            public_place=place,
+            own_place=f"{place} {principal}",
+        )
 
     def find(self, read: Read) -> Answer | None:
         """The answer, if it is here and fresh."""
-        return self._answer(read, read.raw_id.encode("utf-8"))
+        body = self._answer(read, read.raw_id.encode("utf-8"))
+        if body is None:
+            return None
+        headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+        return Answer(status=200, headers=headers, body=body)
 
-    def find_again(self, caller: tuple[str, tuple[int, ...]], opening: bytes, body: bytes) -> Answer | None:
-        """The answer to a request that differs from an earlier, judged one in nothing but its id, or None.
+    def find_again(self, caller: tuple[str, tuple[int, ...]], opening: bytes, body: bytes) -> bytes | None:
+        """The body of the answer to a request that differs from an earlier, judged one in nothing but its id, or None.
 
         `caller` is the principal and the generation of the rules.
         """
@@ -131,12 +148,12 @@ class ReadMemory:
 
     def store(self, read: Read, body: bytes) -> None:
         """Keep an answer of the server for as long as it says itself, or note that it says nothing."""
-        stored, is_public = _parse(body, self._clock())
+        stored, is_public = _parse(read.key.server, body, self._clock())
         if stored is None or (not is_public and read.principal == ANONYMOUS):
             self._hopeless[read.key.server, read.key.method] = self._clock() + _HOPELESS_S
             return
         self._hopeless.pop((read.key.server, read.key.method), None)
-        place = (read.key, "" if is_public else read.principal)
+        place = read.public_place if is_public else read.own_place
         self._drop(place)
         while self._stored and (len(self._stored) >= _MAX_READS or self._bytes + stored.size > _MAX_BYTES):
             self._drop(next(iter(self._stored)))
@@ -151,20 +168,18 @@ class ReadMemory:
     def notice(self, server: str, piece: bytes) -> None:
         """A piece of an event stream of the server passes: if it tells of a change, what was read is old."""
         if self._stored and any(notice in piece for notice in _NOTICES):
-            for place in [place for place in self._stored if place[0].server == server]:
+            for place in [place for place, stored in self._stored.items() if stored.server == server]:
                 self._drop(place)
 
-    def _answer(self, read: Read, raw_id: bytes) -> Answer | None:
-        now_s = self._clock()
-        stored = self._stored.get((read.key, "")) or self._stored.get((read.key, read.principal))
+    def _answer(self, read: Read, raw_id: bytes) -> bytes | None:
+        now_s, known = self._clock(), self._stored
+        stored = known.get(read.public_place) or known.get(read.own_place)
         if stored is None or stored.fresh_until_s <= now_s:
             return None
-        left_ms = b"%d" % int((stored.fresh_until_s - now_s) * 1000)
-        body = b'{"jsonrpc":"2.0","id":%b,"result":%b%b%b}' % (raw_id, stored.before_ttl, left_ms, stored.after_ttl)
-        headers = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-        return Answer(status=200, headers=headers, body=body)
+        left_ms = int((stored.fresh_until_s - now_s) * 1000)
+        return b'{"jsonrpc":"2.0","id":%b,"result":%b%d%b}' % (raw_id, stored.before_ttl, left_ms, stored.after_ttl)
 
-    def _drop(self, place: tuple[ReadKey, str]) -> None:
+    def _drop(self, place: str) -> None:
         dropped = self._stored.pop(place, None)
         if dropped is not None:
             self._bytes -= dropped.size
@@ -181,7 +196,7 @@ def _is_retry(message: Message) -> bool:
     return "inputResponses" in message.params or "requestState" in message.params
 
 
-def _parse(body: bytes, now_s: float) -> tuple[_Stored | None, bool]:
+def _parse(server: str, body: bytes, now_s: float) -> tuple[_Stored | None, bool]:
     """What may be kept of an answer, and whether anybody may have it."""
     try:
         text = decode_line(body)
@@ -199,6 +214,7 @@ def _parse(body: bytes, now_s: float) -> tuple[_Stored | None, bool]:
         return None, False
     place = members["ttlMs"]
     stored = _Stored(
+        server=server,
         before_ttl=text[result.start : place.start].encode("utf-8"),
         after_ttl=text[place.end : end].encode("utf-8"),
         fresh_until_s=now_s + min(ttl_ms, _MAX_TTL_MS) / 1000,

@@ -30,8 +30,8 @@ class Plan:
     opening: bytes
     """The head that goes upstream."""
     body_size: int
-    may_read: bool
-    """Whether it may be a read that is answered from memory."""
+    read_method: str
+    """The method of a read that may be answered from memory; empty for everything else."""
     generation: tuple[int, int, int]
     expires_at_s: float | None
     """When the caller's credential or session runs out (Unix seconds)."""
@@ -89,7 +89,7 @@ class PlanMemory:
             address=forward.address,
             opening=forward.request_head(forward.content_length).encode(),
             body_size=forward.content_length or 0,
-            may_read=_may_read(forward),
+            read_method=_read_method(forward),
             generation=generation,
             expires_at_s=_end_of(forward),
         )
@@ -102,9 +102,9 @@ def _is_plain(forward: Forward) -> bool:
     return not trace_of(forward.headers) and forward.origin is None and forward.upstream.remote is None
 
 
-def _may_read(forward: Forward) -> bool:
-    method = next((value for name, value in forward.headers if name == b"mcp-method"), b"")
-    return not forward.has_sessions and method.decode("latin-1") in READS
+def _read_method(forward: Forward) -> str:
+    found = next((value.decode("latin-1") for name, value in forward.headers if name == b"mcp-method"), "")
+    return found if not forward.has_sessions and found in READS else ""
 
 
 def _end_of(forward: Forward) -> float | None:

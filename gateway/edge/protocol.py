@@ -13,7 +13,6 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.answers import ClientResponseHead
 from gateway.calls import NO_BODY, Call, read_call
 from gateway.edge.altered import AlteredCall
 from gateway.edge.carriage import Carriage, CommonHead
@@ -22,13 +21,13 @@ from gateway.edge.exchange import EdgeCall, Given
 from gateway.edge.heads import MAX_BLOCK_BYTES
 from gateway.edge.plans import Plan, PlanMemory
 from gateway.edge.shared import Edge
-from gateway.edge.writing import encode_head, encode_headers
+from gateway.edge.writing import encode_headers
 from gateway.observation import EndedCall, Event
 from gateway.policy import is_decided
-from gateway.problems import Answer
 from gateway.relay import Exchange, RelayFault
 from gateway.relay.known import HEAD_END
 
+_READ_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
 _OWN_PATHS = b" /servers/"
 _COMMON_PATH = b"POST /mcp "
 _LONGEST_METHOD = 6
@@ -139,7 +138,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if carriage is not None:
             return self._carry_part(carriage, request)
         body = request[len(request) - plan.body_size :]
-        if plan.may_read:
+        if plan.read_method:
             caller = (plan.forward.grant.principal, plan.generation[:2])
             answer = self.shared.reads.find_again(caller, plan.opening, body)
             if answer is not None:
@@ -171,7 +170,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _is_clear(self, plan: Plan, asked: Call) -> bool:
         """Whether nothing has to be looked at but the call, and that may pass."""
         server = plan.forward.upstream.server
-        if plan.may_read and not self.shared.reads.is_hopeless(server, asked.method):
+        if plan.read_method and not self.shared.reads.is_hopeless(server, asked.method):
             return False
         return self.shared.breakers.is_clear(server) and is_decided(plan.forward.grant.tools, asked)
 
@@ -205,24 +204,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
         return self.shared.dialling.start(connect)
 
-    def _answer_from_memory(self, plan: Plan, answer: Answer) -> None:
-        head = ClientResponseHead(status=answer.status, headers=list(answer.headers))
-        self.transport.write(encode_head(head) + self.head_end() + answer.body)
+    def _answer_from_memory(self, plan: Plan, body: bytes) -> None:
+        self.transport.write(b"%b%d\r\n%b%b" % (_READ_HEAD, len(body), self.head_end(), body))
         self._stop_body_timer()
         self._unset_keepalive_if_required()
         forward = plan.forward
+        server = forward.upstream.server
         self.shared.quotas.leave(forward.grant, is_call=True)
-        method = next(value for name, value in forward.headers if name == b"mcp-method")
-        ended = EndedCall(
-            principal=forward.grant.principal,
-            server=forward.upstream.server,
-            http_method=forward.method,
-            method=method.decode("latin-1"),
-            name="",
-            status=answer.status,
-            seconds=0.0,
-        )
-        self.shared.observers.happened(Event.READ_FROM_MEMORY, forward.upstream.server)
+        self.shared.observers.happened(Event.READ_FROM_MEMORY, server)
+        ended = EndedCall(forward.grant.principal, server, forward.method, plan.read_method, "", 200, 0.0)
         self.shared.observers.call_ended(ended)
         self.server_state.total_requests += 1
         self._go_on()

@@ -7,6 +7,8 @@ The second part sends 500 calls a second at fixed times and compares when the an
 Every target answers the same bytes to the same `tools/call`; the gateway checks a token, one of 21, and tool patterns.
 With `--aggregate` all of them get the call of a stateless client (2026-07-28), and one more target is the gateway's
 common address, where the tool is called `echo__echo`.
+With `--reads` they get a list of tools that the server lets callers keep for an hour, which the gateway answers from
+memory; then only the closed loop is run.
 A target's processor time is the figure that depends least on what else the machine does.
 """
 
@@ -48,6 +50,21 @@ MODERN = "2026-07-28"
 MODERN_BODY = BODY[:-2] + (
     ',"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",'
     '"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":{"name":"bench","version":"1"}}}}'
+)
+
+
+LIST_BODY = MODERN_BODY.replace("tools/call", "tools/list").replace('"name":"echo","arguments":{"text":"hello"},', "")
+LIST_ANSWER = json.dumps(
+    {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "result": {
+            "resultType": "complete",
+            "tools": [{"name": "echo", "description": "Says it again", "inputSchema": {"type": "object"}}],
+            "ttlMs": 3_600_000,
+            "cacheScope": "public",
+        },
+    }
 )
 
 
@@ -117,6 +134,11 @@ class Target:
             headers=self.headers | modern_headers(tool),
             body=MODERN_BODY.replace('"name":"echo"', f'"name":"{tool}"', 1),
         )
+
+    def listing(self) -> "Target":
+        """The same, as a stateless client asks it for its tools."""
+        asked = {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"}
+        return replace(self, headers=self.headers | asked, body=LIST_BODY)
 
     @property
     def port(self) -> int:
@@ -326,12 +348,14 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="*", default=[16])
     parser.add_argument("--rate", type=int, default=500)
     parser.add_argument("--aggregate", action="store_true", help="a stateless client, and the common address too")
+    parser.add_argument("--reads", action="store_true", help="a list that may be kept, in place of a call")
     options = parser.parse_args()
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         directory.chmod(0o755)
         upstream, front = free_port(), free_port()
-        direct = opened.enter_context(nginx("direct", directory, upstream, DIRECT.format(port=upstream, answer=ANSWER)))
+        answer = LIST_ANSWER if options.reads else ANSWER
+        direct = opened.enter_context(nginx("direct", directory, upstream, DIRECT.format(port=upstream, answer=answer)))
         proxy = opened.enter_context(
             nginx("nginx as proxy", directory, front, PROXY.format(port=front, upstream=upstream))
         )
@@ -341,8 +365,11 @@ def main() -> None:
         if options.aggregate:
             common = below.stateless(path="/mcp", name="gateway, /mcp", tool="echo__echo")
             targets = [*(target.stateless() for target in targets), common]
+        if options.reads:
+            targets = [target.listing() for target in targets]
         closed_loop(targets, directory / "load.lua", options)
-        open_loop(targets, options)
+        if not options.reads:
+            open_loop(targets, options)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,24 @@ async def test_a_public_list_is_asked_for_once_within_its_time(client):
     assert server.asked == 2
 
 
+async def test_requests_of_a_client_are_judged_once_also_where_another_has_read_before(client, monkeypatch):
+    answers: list[bytes | None] = []
+    find_again = ReadMemory.find_again
+
+    def told(memory, caller, opening, body):
+        answers.append(find_again(memory, caller, opening, body))
+        return answers[-1]
+
+    monkeypatch.setattr(ReadMemory, "find_again", told)
+    async with serve(Server(ttlMs=60_000, cacheScope="public")) as port, gateway_to(port) as gateway:
+        for accept in ("application/json, text/event-stream", *["text/event-stream, application/json"] * 2):
+            asked = read()
+            asked["headers"] |= {"accept": accept}
+            assert (await client.post(gateway.mcp, **asked)).json()["result"]["tools"] == [{"name": "tool-1"}]
+    # The ASGI path judges each request, and never asks whether it has seen one like it.
+    assert not answers or answers[-1] is not None
+
+
 async def test_a_read_wakes_no_machine(client):
     async with AsyncExitStack() as awake:
         port = await awake.enter_async_context(serve(Server(ttlMs=60_000, cacheScope="public")))
